@@ -1,0 +1,546 @@
+/**
+ * What an operating system or a host API has to offer so that it becomes a `Transport`: a few calls and a few events.
+ * All else (states, buffers, deadlines, the end that comes exactly once) is the connection core's, the same for all.
+ *
+ * @since 0.1.0
+ */
+import type * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
+import * as Option from "effect/Option"
+import { pipeArguments } from "effect/Pipeable"
+import * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
+import type { Address } from "./Address.ts"
+import * as ConnectionError from "./ConnectionError.ts"
+import type { Timers } from "./internal/connection.ts"
+import { Connection } from "./internal/connection.ts"
+import type { Waiter } from "./internal/writeBuffer.ts"
+import * as Transport from "./Transport.ts"
+
+// -----------------------------------------------------------------------------
+// models
+// -----------------------------------------------------------------------------
+
+/**
+ * The calls. The core makes them; none may throw, and each may report events before it returns.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Driver {
+  /** Take input and report it, until told to stop. Nothing is taken before the first call. */
+  readonly startReading: () => void
+  /** Stop taking input. A chunk that is under way may still be reported. */
+  readonly stopReading: () => void
+  /**
+   * Hand the chunks over, in order, as one gathered write of `bytes` bytes in all. `true`: all were taken at once; `false`:
+   * `written` reports how many, as they are taken. Not called again before all are.
+   */
+  readonly write: (chunks: ReadonlyArray<Uint8Array>, bytes: number) => boolean
+  /** Send this side's end after what was written, and report `finished`. */
+  readonly end: () => void
+  /** Let go of the carrier in order: both directions have ended, or the peer took too long. Report `released`. */
+  readonly release: () => void
+  /** Drop everything, with a reset if the carrier has one. Report `released`. Also called after `failed`. */
+  readonly reset: () => void
+}
+
+/**
+ * The events. The driver reports them to the core; none throws.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Events<F> {
+  /** Input has come. The bytes are given away: never use their buffer again. */
+  readonly received: (chunk: Uint8Array) => void
+  /** The peer has ended its writing, and all its bytes were reported. Never in place of a reset. */
+  readonly ended: () => void
+  /** So many bytes more of the last `write` were taken. Only if it returned `false`. */
+  readonly written: (bytes: number) => void
+  /** This side's end is sent. */
+  readonly finished: () => void
+  /** The carrier failed. `reset` is called in answer. */
+  readonly failed: (failure: F) => void
+  /** Nothing is left of the carrier. The last event, once, after `release` or `reset`. */
+  readonly released: () => void
+  /** A macrotask has begun (an event of the event loop, not of a promise): the core counts work between them. */
+  readonly turned: () => void
+}
+
+/**
+ * What makes a transport of a driver.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Carrier<F> {
+  readonly driver: (events: Events<F>) => Driver
+  readonly localAddress: Address
+  readonly remoteAddress: Address
+  readonly options: Transport.TransportOptions
+  readonly handle: unknown
+  readonly limits: ResolvedLimits
+}
+
+/**
+ * Limits with every default filled in; durations in milliseconds.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ResolvedLimits {
+  readonly readBufferSize: number
+  readonly highWaterMark: number
+  readonly lowWaterMark: number
+  readonly lingerTimeout: number
+  readonly closeTimeout: number
+}
+
+/**
+ * Fills in the defaults and checks the rest: a wrong limit is a bug in the caller, a `RangeError`.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const resolveLimits = (limits: Transport.Limits = {}): ResolvedLimits => {
+  const highWaterMark = limits.highWaterMark ?? 65536
+  const resolved = {
+    readBufferSize: limits.readBufferSize ?? 65536,
+    highWaterMark,
+    lowWaterMark: limits.lowWaterMark ?? Math.floor(highWaterMark / 4),
+    lingerTimeout: Duration.toMillis(limits.lingerTimeout ?? Duration.seconds(1)),
+    closeTimeout: Duration.toMillis(limits.closeTimeout ?? Duration.seconds(5))
+  }
+  const { lowWaterMark, readBufferSize } = resolved
+  if (!(readBufferSize >= 0)) throw new RangeError(`readBufferSize is 0 or more bytes, not ${readBufferSize}`)
+  if (!(highWaterMark >= 1)) throw new RangeError(`highWaterMark is at least 1 byte, not ${highWaterMark}`)
+  if (!(lowWaterMark >= 0 && lowWaterMark < highWaterMark)) {
+    throw new RangeError(`lowWaterMark is at least 0 and below the highWaterMark ${highWaterMark}, not ${lowWaterMark}`)
+  }
+  return resolved
+}
+
+// -----------------------------------------------------------------------------
+// constructors
+// -----------------------------------------------------------------------------
+
+/**
+ * Opens a transport over a driver that fails with what the operating system says, and ties it to the Scope: it is closed
+ * gracefully when the Scope ends with success, aborted when it ends with a failure or an interruption.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const open = (
+  carrier: Carrier<ConnectionError.SystemFailure>
+): Effect.Effect<Transport.Transport, never, Scope.Scope> => scoped(carrier, ConnectionError.fromLoss)
+
+/**
+ * Opens a transport over another one, or over anything that fails with typed errors already: those are the new
+ * transport's own. Tied to the Scope as with `open`.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const openLayered = <F>(
+  carrier: Carrier<F>
+): Effect.Effect<Transport.Transport<F | ConnectionError.ConnectionLost>, never, Scope.Scope> =>
+  scoped(carrier, (failure) => failure)
+
+/**
+ * Like `open`, for accept loops, which own the end of what they accept: tied to no Scope.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const unsafeOpen = (
+  carrier: Carrier<ConnectionError.SystemFailure>,
+  clock: Clock.Clock
+): Transport.Transport => new DrivenTransport(carrier, timersOf(clock), ConnectionError.fromLoss)
+
+/**
+ * Ties a transport to the Scope: closed gracefully after success, aborted after a failure or an interruption.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const closeWithScope = <E>(
+  transport: Transport.Transport<E>
+): Effect.Effect<Transport.Transport<E>, never, Scope.Scope> =>
+  Effect.as(
+    Effect.addFinalizer((exit) => Exit.isSuccess(exit) ? transport.close : transport.abort),
+    transport
+  )
+
+const scoped = <F, E>(
+  carrier: Carrier<F>,
+  describe: Describe<F, E>
+): Effect.Effect<Transport.Transport<E | ConnectionError.ConnectionLost>, never, Scope.Scope> =>
+  Effect.uninterruptible(
+    Effect.flatMap(
+      Effect.clock,
+      (clock) => closeWithScope(new DrivenTransport<F, E>(carrier, timersOf(clock), describe))
+    )
+  )
+
+// -----------------------------------------------------------------------------
+// the shell: where fibers suspend
+// -----------------------------------------------------------------------------
+
+type Describe<F, E> = (
+  failure: F,
+  detail: Omit<ConnectionError.LossDetail, "side" | keyof ConnectionError.SystemFailure>
+) => E
+
+const macrotask: (run: () => void) => void = typeof setImmediate === "function"
+  ? (run) => void setImmediate(run)
+  : (run) => void setTimeout(run, 0)
+
+const makeTimers = (clock: Clock.Clock): Timers => ({
+  now: () => clock.unsafeCurrentTimeMillis(),
+  schedule: (delay, run) => {
+    const fiber = Effect.runFork(Effect.andThen(clock.sleep(Duration.millis(delay)), Effect.sync(run)))
+    return () => fiber.unsafeInterruptAsFork(FiberId.none)
+  },
+  macrotask
+})
+
+const timersByClock = new WeakMap<Clock.Clock, Timers>()
+
+/** One set of timers for each Clock, not for each connection. */
+const timersOf = (clock: Clock.Clock): Timers => {
+  let timers = timersByClock.get(clock)
+  if (timers === undefined) {
+    timers = makeTimers(clock)
+    timersByClock.set(clock, timers)
+  }
+  return timers
+}
+
+class DrivenTransport<F, E> implements Transport.Transport<E | ConnectionError.ConnectionLost> {
+  readonly [Transport.TypeId]: Transport.TypeId = Transport.TypeId
+  readonly connection: Connection<F>
+  private readonly carrier: Carrier<F>
+  private readonly describe: Describe<F, E>
+  private error: E | ConnectionError.ConnectionLost | undefined = undefined
+  private reason: Transport.CloseReason<E | ConnectionError.ConnectionLost> | undefined = undefined
+  private pullEffect: Effect.Effect<Uint8Array | null, E | ConnectionError.ConnectionLost> | undefined = undefined
+  private outgoingQueue: Queue.Enqueue<Uint8Array> | undefined = undefined
+
+  constructor(carrier: Carrier<F>, timers: Timers, describe: Describe<F, E>) {
+    this.carrier = carrier
+    this.describe = describe
+    this.connection = new Connection<F>((connection) => carrier.driver(connection), carrier.limits, timers)
+  }
+
+  get localAddress() {
+    return this.carrier.localAddress
+  }
+
+  get remoteAddress() {
+    return this.carrier.remoteAddress
+  }
+
+  get options() {
+    return this.carrier.options
+  }
+
+  get unsafeHandle() {
+    return this.carrier.handle
+  }
+
+  // --- reading -----------------------------------------------------------------
+
+  get pull() {
+    return this.pullEffect ??= this.makePull()
+  }
+
+  private makePull(): Effect.Effect<Uint8Array | null, E | ConnectionError.ConnectionLost> {
+    const { connection } = this
+    // Hot path: no generator, no fiber, no allocation. `take` is the last step, see `Connection.readiness`.
+    const take = Effect.sync(() => connection.take())
+    const poll: Effect.Effect<Uint8Array | null, E | ConnectionError.ConnectionLost> = Effect.suspend(() => {
+      if (connection.pulling) return Effect.die(new Error("This transport is being read already: one pull at a time"))
+      if (connection.outOfBreath()) return breath
+      switch (connection.readiness()) {
+        case "ready":
+          return take
+        case "pending":
+          return park
+        case "lost":
+          return Exit.fail(this.lossError())
+        case "discarded":
+          return Exit.fail(this.closedError())
+      }
+    })
+    const forget = Effect.sync(() => connection.forgetReader())
+    const park = Effect.async<Uint8Array | null, E | ConnectionError.ConnectionLost>((resume) => {
+      connection.awaitInput(() => resume(poll))
+      return forget
+    })
+    const breath = Effect.async<Uint8Array | null, E | ConnectionError.ConnectionLost>((resume) => {
+      connection.breathe(() => resume(poll))
+    })
+    return poll
+  }
+
+  get stream() {
+    return Transport.streamFromPull(this.pull)
+  }
+
+  unread = (bytes: Uint8Array): Effect.Effect<void> => Effect.sync(() => this.connection.unread(bytes))
+
+  // --- writing -----------------------------------------------------------------
+
+  write = (
+    bytes: Uint8Array
+  ): Effect.Effect<void, E | ConnectionError.ConnectionLost | ConnectionError.WriteAfterEnd> =>
+    Effect.suspend(() => {
+      if (!(bytes instanceof Uint8Array)) return Effect.die(notBytes(bytes))
+      const { connection } = this
+      const room = connection.admits()
+      if (connection.report !== undefined || connection.writeEnded) return Exit.fail(this.refusal())
+      if (bytes.length === 0) return Exit.void
+      if (connection.outOfBreath()) return Effect.zipRight(this.breath, this.write(bytes))
+      if (!room) return this.awaitRoom([bytes], 0)
+      connection.push(bytes)
+      return Exit.void
+    })
+
+  writeAll = (
+    chunks: Iterable<Uint8Array>
+  ): Effect.Effect<void, E | ConnectionError.ConnectionLost | ConnectionError.WriteAfterEnd> =>
+    Effect.suspend(() => {
+      const all = Array.from(chunks)
+      const wrong = all.find((chunk) => !(chunk instanceof Uint8Array))
+      return wrong === undefined ? this.accept(all) : Effect.die(notBytes(wrong))
+    })
+
+  private accept(
+    chunks: ReadonlyArray<Uint8Array>
+  ): Effect.Effect<void, E | ConnectionError.ConnectionLost | ConnectionError.WriteAfterEnd> {
+    const { connection } = this
+    let room = connection.admits()
+    if (connection.report !== undefined || connection.writeEnded) return Exit.fail(this.refusal())
+    if (connection.outOfBreath()) return Effect.zipRight(this.breath, Effect.suspend(() => this.accept(chunks)))
+    for (let next = 0; next < chunks.length; next++) {
+      if (!room) {
+        if (connection.report !== undefined) return Exit.fail(this.refusal())
+        return this.awaitRoom(chunks, next)
+      }
+      connection.push(chunks[next]!)
+      room = connection.admits()
+    }
+    return Exit.void
+  }
+
+  private get breath(): Effect.Effect<void> {
+    return Effect.async<void>((resume) => this.connection.breathe(() => resume(Exit.void)))
+  }
+
+  private awaitRoom(
+    chunks: ReadonlyArray<Uint8Array>,
+    next: number
+  ): Effect.Effect<void, E | ConnectionError.ConnectionLost | ConnectionError.WriteAfterEnd> {
+    return Effect.async((resume) => {
+      const waiter: Waiter = this.connection.awaitRoom(
+        chunks,
+        next,
+        () => resume(Effect.suspend(() => waiter.outcome === "accepted" ? Exit.void : Exit.fail(this.refusal())))
+      )
+      return Effect.sync(() => this.connection.writes.withdraw(waiter))
+    })
+  }
+
+  get sink() {
+    return Transport.sinkFromWriteAll(this.writeAll)
+  }
+
+  get outgoing() {
+    return this.outgoingQueue ??= new Outgoing(this, this.connection)
+  }
+
+  get flush(): Effect.Effect<void, E | ConnectionError.ConnectionLost> {
+    return Effect.suspend(() => {
+      const { connection } = this
+      connection.send()
+      const target = connection.writes.accepted
+      return this.until(() => connection.report !== undefined || connection.handedOver >= target)
+    })
+  }
+
+  get closeWrite(): Effect.Effect<void, E | ConnectionError.ConnectionLost> {
+    return Effect.suspend(() => {
+      const { connection } = this
+      connection.closeWrite()
+      return this.until(() => connection.report !== undefined || connection.writeFinished)
+    })
+  }
+
+  /** Suspends until it holds; then fails if the connection was lost. */
+  private until(holds: () => boolean): Effect.Effect<void, E | ConnectionError.ConnectionLost> {
+    const outcome = Effect.suspend(() => this.connection.report === undefined ? Exit.void : Exit.fail(this.lossError()))
+    return Effect.zipRight(this.awaitCondition(holds), outcome)
+  }
+
+  // --- ending ------------------------------------------------------------------
+
+  get close(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.connection.close()
+      return this.awaitCondition(this.isOver)
+    })
+  }
+
+  get abort(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.connection.abort()
+      return this.awaitCondition(this.isOver)
+    })
+  }
+
+  get closed(): Effect.Effect<Transport.CloseReason<E | ConnectionError.ConnectionLost>> {
+    return Effect.suspend(() => Effect.map(this.awaitCondition(this.isOver), () => this.closeReason()))
+  }
+
+  private isOver = () => this.connection.state === "closed"
+
+  awaitCondition(holds: () => boolean): Effect.Effect<void> {
+    if (holds()) return Exit.void
+    return Effect.async<void>((resume) => {
+      const forget = this.connection.awaitCondition(holds, () => resume(Exit.void))
+      return Effect.sync(forget)
+    })
+  }
+
+  private closeReason(): Transport.CloseReason<E | ConnectionError.ConnectionLost> {
+    const { bytesRead, bytesWritten, firstEnded, peerEnded, report } = this.connection
+    return this.reason ??= report !== undefined
+      ? { _tag: "Lost", error: this.lossError() }
+      : { _tag: "Clean", firstEnded: firstEnded ?? "local", peerEnded, bytesRead, bytesWritten }
+  }
+
+  stats = (): Transport.TransportStats => {
+    const { bytesRead, bytesWritten, lastRead, lastWrite, pulling, unreadBytes, writes } = this.connection
+    return {
+      bytesRead,
+      bytesWritten,
+      buffered: writes.buffered,
+      unread: unreadBytes,
+      writersWaiting: writes.waiting,
+      pulling,
+      lastRead,
+      lastWrite
+    }
+  }
+
+  // --- errors: made when somebody looks, once ------------------------------------
+
+  private refusal(): E | ConnectionError.ConnectionLost | ConnectionError.WriteAfterEnd {
+    return this.connection.report !== undefined
+      ? this.lossError()
+      : new ConnectionError.WriteAfterEnd({ localAddress: this.localAddress, remoteAddress: this.remoteAddress })
+  }
+
+  private lossError(): E | ConnectionError.ConnectionLost {
+    if (this.error !== undefined) return this.error
+    const { loss, ...counts } = this.connection.report!
+    const detail = { ...counts, localAddress: this.localAddress, remoteAddress: this.remoteAddress }
+    return this.error = loss.kind === "failed"
+      ? this.describe(loss.failure, detail)
+      : new ConnectionError[loss.kind === "aborted" ? "ConnectionAborted" : "CloseTimeout"]({ ...detail, ...byUs })
+  }
+
+  private closedError(): ConnectionError.ConnectionClosed {
+    const { bytesRead, bytesWritten, writes } = this.connection
+    return new ConnectionError.ConnectionClosed({
+      ...byUs,
+      phase: "closing",
+      localAddress: this.localAddress,
+      remoteAddress: this.remoteAddress,
+      bytesRead,
+      bytesWritten,
+      bytesUnsent: writes.buffered
+    })
+  }
+}
+
+const byUs = { side: "local", code: undefined, syscall: undefined, cause: undefined } as const
+
+const notBytes = (value: unknown): TypeError =>
+  new TypeError(`A transport writes Uint8Array, and got ${value === null ? "null" : typeof value}`)
+
+/** The write buffer as a Queue: an interface of Effect's that is implemented, not a queue beside the buffer. */
+class Outgoing<F, E> implements Queue.Enqueue<Uint8Array> {
+  readonly [Queue.EnqueueTypeId] = { _In: (_: unknown) => _ }
+  private readonly transport: DrivenTransport<F, E>
+  private readonly connection: Connection<F>
+
+  constructor(transport: DrivenTransport<F, E>, connection: Connection<F>) {
+    this.transport = transport
+    this.connection = connection
+  }
+
+  pipe() {
+    return pipeArguments(this, arguments)
+  }
+
+  private get over(): boolean {
+    return this.connection.writeEnded || this.connection.report !== undefined
+  }
+
+  offer(bytes: Uint8Array): Effect.Effect<boolean> {
+    return Effect.match(this.transport.write(bytes), { onFailure: () => false, onSuccess: () => true })
+  }
+
+  offerAll(chunks: Iterable<Uint8Array>): Effect.Effect<boolean> {
+    return Effect.match(this.transport.writeAll(chunks), { onFailure: () => false, onSuccess: () => true })
+  }
+
+  unsafeOffer(bytes: Uint8Array): boolean {
+    if (!(bytes instanceof Uint8Array)) throw notBytes(bytes)
+    if (!this.connection.admits() || this.over) return false
+    this.connection.push(bytes)
+    return true
+  }
+
+  capacity(): number {
+    return this.connection.writes.high
+  }
+
+  get size(): Effect.Effect<number> {
+    return Effect.sync(() => this.connection.writes.buffered)
+  }
+
+  unsafeSize(): Option.Option<number> {
+    return this.over ? Option.none() : Option.some(this.connection.writes.buffered)
+  }
+
+  get isFull(): Effect.Effect<boolean> {
+    return Effect.sync(() => this.connection.writes.buffered >= this.connection.writes.high)
+  }
+
+  get isEmpty(): Effect.Effect<boolean> {
+    return Effect.sync(() => this.connection.writes.buffered === 0)
+  }
+
+  isActive(): boolean {
+    return !this.over
+  }
+
+  get isShutdown(): Effect.Effect<boolean> {
+    return Effect.sync(() => this.over)
+  }
+
+  get shutdown(): Effect.Effect<void> {
+    return Effect.ignore(this.transport.closeWrite)
+  }
+
+  get awaitShutdown(): Effect.Effect<void> {
+    return Effect.suspend(() => this.transport.awaitCondition(() => this.over))
+  }
+}

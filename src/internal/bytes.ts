@@ -1,0 +1,31 @@
+/**
+ * What `Uint8Array` lacks.
+ *
+ * @internal
+ */
+
+/** One array of all chunks; the chunk itself when there is only one. */
+export const concat = (chunks: ReadonlyArray<Uint8Array>): Uint8Array => {
+  if (chunks.length === 1) return chunks[0]!
+  let length = 0
+  for (const chunk of chunks) length += chunk.length
+  const bytes = new Uint8Array(length)
+  let offset = 0
+  for (const chunk of chunks) {
+    bytes.set(chunk, offset)
+    offset += chunk.length
+  }
+  return bytes
+}
+
+/** Where `needle` first stands in `bytes`, or -1. `indexOf` of one byte is native; the rest is compared from there. */
+export const indexOf = (bytes: Uint8Array, needle: Uint8Array): number => {
+  const first = needle[0]!
+  const last = bytes.length - needle.length
+  for (let at = bytes.indexOf(first); at >= 0 && at <= last; at = bytes.indexOf(first, at + 1)) {
+    let matched = 1
+    while (matched < needle.length && bytes[at + matched] === needle[matched]) matched++
+    if (matched === needle.length) return at
+  }
+  return -1
+}

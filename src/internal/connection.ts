@@ -1,0 +1,472 @@
+/**
+ * The connection core: one for all drivers, without I/O and without Effect. It owns the state (the table of
+ * `connectionState.ts`), the read buffer, the write buffer and the end that comes exactly once. Whoever waits is told
+ * that something has changed and looks again: a wake-up never carries bytes, so an interruption cannot lose them.
+ *
+ * @internal
+ */
+import type * as ConnectionState from "./connectionState.ts"
+import { transitions } from "./connectionState.ts"
+import type { Waiter } from "./writeBuffer.ts"
+import { WriteBuffer } from "./writeBuffer.ts"
+
+/** The core's side towards an operating system or a host API; see `Driver.ts`, which documents it for authors. */
+export interface Driver {
+  startReading(): void
+  stopReading(): void
+  write(batch: ReadonlyArray<Uint8Array>, bytes: number): boolean
+  end(): void
+  release(): void
+  reset(): void
+}
+
+/** Time, timers and the macrotask are given from outside, so that virtual time governs every deadline. */
+export interface Timers {
+  readonly now: () => number
+  readonly schedule: (delay: number, run: () => void) => () => void
+  readonly macrotask: (run: () => void) => void
+}
+
+export interface Limits {
+  readonly readBufferSize: number
+  readonly highWaterMark: number
+  readonly lowWaterMark: number
+  /** Milliseconds. */
+  readonly lingerTimeout: number
+  /** Milliseconds. */
+  readonly closeTimeout: number
+}
+
+/** Why a connection was lost: by this side, by the deadline of its close, or as the driver says. */
+export type Loss<F> =
+  | { readonly kind: "aborted" }
+  | { readonly kind: "closeTimeout" }
+  | { readonly kind: "failed"; readonly failure: F }
+
+/** What the counters said when it was lost. */
+export interface LossReport<F> {
+  readonly loss: Loss<F>
+  readonly phase: "open" | "closing"
+  readonly bytesRead: number
+  readonly bytesWritten: number
+  readonly bytesUnsent: number
+}
+
+/** What a reader finds: a chunk or the end (`take` gives it), nothing yet, or why there is no more. */
+export type Readiness = "ready" | "pending" | "discarded" | "lost"
+
+/**
+ * At most so many bytes go to the driver at once. Larger batches would hide progress: a driver reports a batch when
+ * all of it is taken, and a slow big write must not look idle.
+ */
+const batchLimit = 256 * 1024
+
+/**
+ * After so many reads and writes without a turn of the event loop, a breath is due: Effect's scheduler goes by
+ * microtasks and would let two ends that are always ready starve everybody else.
+ */
+const turnBudget = 64
+
+/** Connections with something to send at the end of the current microtask: one for all costs one microtask. */
+let unsent: Array<Connection<any>> = []
+const sendAll = () => {
+  const now = unsent
+  unsent = []
+  for (const connection of now) connection.send()
+}
+
+/** Somebody who waits until something holds of the connection. */
+interface Condition {
+  readonly holds: () => boolean
+  readonly notify: () => void
+}
+
+export class Connection<F> {
+  state: ConnectionState.State = "open"
+  bytesRead = 0
+  bytesWritten = 0
+  /** When bytes last moved, by the injected clock. */
+  lastRead: number
+  lastWrite: number
+  /** Set once, when the connection is lost. */
+  report: LossReport<F> | undefined = undefined
+  /** Who ended a direction first. */
+  firstEnded: "local" | "peer" | undefined = undefined
+  peerEnded = false
+  readonly writes: WriteBuffer
+
+  private readonly limits: Limits
+  private readonly timers: Timers
+  private readonly driver: Driver
+  private readonly input: Array<Uint8Array> = []
+  private inputBytes = 0
+  /** The input has ended, and nothing that came before it was dropped. */
+  private inputEnded = false
+  private inputDiscarded = false
+  private promised = false
+  private reading = false
+  private demanded = false
+  private reader: (() => void) | undefined = undefined
+  private ending = false
+  private endSent = false
+  private endFinished = false
+  private closeAsked = false
+  private sending = false
+  private sendScheduled = false
+  private budget = turnBudget
+  private cancelTimer: (() => void) | undefined = undefined
+  private closeDeadline = 0
+  private conditions: Array<Condition> = []
+
+  constructor(driver: (connection: Connection<F>) => Driver, limits: Limits, timers: Timers) {
+    this.limits = limits
+    this.timers = timers
+    this.writes = new WriteBuffer(limits.highWaterMark, limits.lowWaterMark)
+    this.lastRead = this.lastWrite = timers.now()
+    this.driver = driver(this)
+  }
+
+  // ---------------------------------------------------------------------------
+  // reading
+  // ---------------------------------------------------------------------------
+
+  /** Input in hand, in bytes: read and not yet taken. */
+  get unreadBytes(): number {
+    return this.inputBytes
+  }
+
+  /** A reader waits for input. */
+  get pulling(): boolean {
+    return this.reader !== undefined
+  }
+
+  /**
+   * What `take` would find. A chunk that was found is promised: it stays until it is taken, whatever happens between.
+   * (Effect's scheduler can let a fiber yield, and be interrupted, between any two steps. So a reader looks in one step,
+   * and takes in a later one that hands the bytes to its continuation at once: no step holds bytes that could be lost.)
+   */
+  readiness(): Readiness {
+    if (this.inputDiscarded || this.report?.loss.kind === "aborted") this.dropInput()
+    if (this.inputBytes > 0) {
+      this.promised = true
+      return "ready"
+    }
+    if (this.inputEnded) return "ready"
+    if (this.report !== undefined) return "lost"
+    return this.inputDiscarded ? "discarded" : "pending"
+  }
+
+  /** The chunk that is ready; `null` for the end of input. */
+  take(): Uint8Array | null {
+    this.promised = false
+    const chunk = this.input.shift()
+    if (chunk === undefined) return null
+    this.inputBytes -= chunk.length
+    const { readBufferSize } = this.limits
+    if (!this.reading && this.inputBytes < readBufferSize && this.inputBytes * 2 <= readBufferSize) this.startReading()
+    return chunk
+  }
+
+  /** Tells the reader, once, that `readiness` has something new to say. Only one reader waits at a time. */
+  awaitInput(notify: () => void): void {
+    this.reader = notify
+    this.demanded = true
+    this.startReading()
+  }
+
+  /** The reader that waits waits no longer. */
+  forgetReader(): void {
+    this.reader = undefined
+    if (this.reading && this.inputBytes >= this.limits.readBufferSize) this.stopReading()
+  }
+
+  /** Puts bytes in front of the input, as if they had not been taken. */
+  unread(bytes: Uint8Array): void {
+    if (bytes.length === 0 || this.inputDiscarded) return
+    this.input.unshift(bytes)
+    this.inputBytes += bytes.length
+    this.wakeReader()
+  }
+
+  /** The driver has input. */
+  received(chunk: Uint8Array): void {
+    if (chunk.length === 0 || this.state === "closed") return
+    this.bytesRead += chunk.length
+    this.lastRead = this.timers.now()
+    if (this.inputDiscarded || this.report !== undefined) return
+    // What a waiting reader is about to take does not count as read ahead.
+    const ahead = this.reader === undefined ? this.inputBytes + chunk.length : this.inputBytes
+    this.input.push(chunk)
+    this.inputBytes += chunk.length
+    this.wakeReader()
+    if (ahead >= this.limits.readBufferSize) this.stopReading()
+  }
+
+  /** The driver has seen the peer's end: after all its bytes, and never instead of a reset. */
+  ended(): void {
+    if (this.peerEnded || this.report !== undefined) return
+    this.peerEnded = true
+    this.reading = false
+    this.firstEnded ??= "peer"
+    if (!this.inputDiscarded) this.inputEnded = true
+    this.dispatch("peerEnded")
+    this.wakeReader()
+  }
+
+  private startReading(): void {
+    if (this.reading || !this.demanded || this.peerEnded || this.report !== undefined) return
+    this.reading = true
+    this.driver.startReading()
+  }
+
+  private stopReading(): void {
+    if (!this.reading || this.inputDiscarded) return
+    this.reading = false
+    this.driver.stopReading()
+  }
+
+  private wakeReader(): void {
+    const reader = this.reader
+    if (reader === undefined) return
+    this.reader = undefined
+    reader()
+  }
+
+  private discardInput(): void {
+    const complete = this.inputEnded && this.inputBytes === 0
+    if (!this.promised) this.dropInput()
+    this.inputDiscarded = !complete
+    this.wakeReader()
+    // Unread input would turn the close into a reset, which destroys what was sent (RFC 2525 §2.17): read it to its end.
+    this.demanded = true
+    this.startReading()
+  }
+
+  private dropInput(): void {
+    if (this.inputBytes > 0) this.inputEnded = false
+    this.input.length = 0
+    this.inputBytes = 0
+  }
+
+  // ---------------------------------------------------------------------------
+  // writing
+  // ---------------------------------------------------------------------------
+
+  /** No write is accepted any more, because this side has ended. A loss says so by `report`. */
+  get writeEnded(): boolean {
+    return this.ending
+  }
+
+  /** This side's end is out. */
+  get writeFinished(): boolean {
+    return this.endFinished
+  }
+
+  /** All that was ever accepted, less what is still buffered: in the carrier's hands. */
+  get handedOver(): number {
+    return this.writes.accepted - this.writes.buffered
+  }
+
+  /** Is there room for a chunk of somebody who comes now? Hands over what is buffered before it says no. */
+  admits(): boolean {
+    if (this.writes.buffered >= this.writes.high && this.writes.inFlight === 0) this.send()
+    return this.writes.admits
+  }
+
+  /** Accepts a chunk. Only after `admits` and while neither ended nor lost. */
+  push(chunk: Uint8Array): void {
+    this.writes.push(chunk)
+    this.scheduleSend()
+  }
+
+  /** A writer that found no room: its chunks from `next` on are admitted in their turn, then `notify` is called. */
+  awaitRoom(chunks: ReadonlyArray<Uint8Array>, next: number, notify: () => void): Waiter {
+    return this.writes.wait(chunks, next, notify)
+  }
+
+  /** The driver has taken so many bytes more of what it was given. */
+  written(bytes: number): void {
+    if (this.report !== undefined) return
+    this.bytesWritten += bytes
+    this.lastWrite = this.timers.now()
+    this.writes.written(bytes)
+    if (!this.sending) this.send()
+  }
+
+  /** The driver has sent this side's end. */
+  finished(): void {
+    this.endFinished = true
+    this.dispatch("writeFinished")
+    this.wakeConditions()
+  }
+
+  /** Hands over what is buffered, as far as the driver takes it, then the end if it is due, then admits who waits. */
+  send(): void {
+    this.sendScheduled = false
+    if (this.sending || this.report !== undefined || this.state === "closed") return
+    this.sending = true
+    const writes = this.writes
+    do {
+      while (writes.inFlight === 0 && writes.buffered > 0) {
+        const batch = writes.take(batchLimit)
+        const bytes = writes.inFlight
+        if (this.driver.write(batch, bytes) && this.report === undefined) this.written(bytes)
+      }
+      writes.admit()
+    } while (writes.inFlight === 0 && writes.buffered > 0)
+    this.sending = false
+    this.wakeConditions()
+    if (this.ending && !this.endSent && writes.buffered === 0 && this.report === undefined) {
+      this.endSent = true
+      this.driver.end()
+    }
+  }
+
+  private scheduleSend(): void {
+    if (this.sendScheduled || this.writes.inFlight > 0 || this.sending) return
+    this.sendScheduled = true
+    if (unsent.push(this) === 1) queueMicrotask(sendAll)
+  }
+
+  private endWrite(): void {
+    this.ending = true
+    this.firstEnded ??= "local"
+    this.writes.refuse()
+    this.send()
+    this.wakeConditions()
+  }
+
+  // ---------------------------------------------------------------------------
+  // ending
+  // ---------------------------------------------------------------------------
+
+  closeWrite(): void {
+    this.dispatch("closeWrite")
+  }
+
+  close(): void {
+    if (this.closeAsked) return
+    this.closeAsked = true
+    this.closeDeadline = this.timers.now() + this.limits.closeTimeout
+    this.dispatch("close")
+  }
+
+  abort(): void {
+    this.lose({ kind: "aborted" }, "abort")
+  }
+
+  /** The driver reports that the carrier failed. */
+  failed(failure: F): void {
+    this.lose({ kind: "failed", failure }, "failed")
+  }
+
+  /** The driver reports that nothing of the carrier is left. */
+  released(): void {
+    this.dispatch("released")
+  }
+
+  /** Calls `notify` once `holds`; it is asked when bytes have moved and when a direction or the connection has ended. */
+  awaitCondition(holds: () => boolean, notify: () => void): () => void {
+    const condition = { holds, notify }
+    this.conditions.push(condition)
+    return () => {
+      this.conditions = this.conditions.filter((other) => other !== condition)
+    }
+  }
+
+  private wakeConditions(): void {
+    if (this.conditions.length === 0) return
+    const due = this.conditions.filter(({ holds }) => holds())
+    this.conditions = this.conditions.filter((condition) => !due.includes(condition))
+    for (const { notify } of due) notify()
+  }
+
+  private lose(loss: Loss<F>, event: "abort" | "failed" | "closeExpired"): void {
+    if (this.report !== undefined || transitions[this.state][event] === undefined) return
+    this.report = {
+      loss,
+      phase: this.closeAsked ? "closing" : "open",
+      bytesRead: this.bytesRead,
+      bytesWritten: this.bytesWritten,
+      bytesUnsent: this.writes.buffered
+    }
+    this.dispatch(event)
+  }
+
+  private reset(): void {
+    this.disarm()
+    if (this.report?.loss.kind === "aborted" && !this.promised) this.dropInput()
+    this.reading = false
+    this.writes.drop()
+    this.writes.refuse()
+    this.wakeConditions()
+    this.wakeReader()
+    this.driver.reset()
+  }
+
+  private dispatch(event: ConnectionState.Event): void {
+    const step = transitions[this.state][event]
+    if (step === undefined) return
+    const [next, ...actions] = step
+    this.state = next
+    for (const action of actions) this.perform(action)
+  }
+
+  private perform(action: ConnectionState.Action): void {
+    switch (action) {
+      case "endWrite":
+        return this.endWrite()
+      case "discardInput":
+        return this.discardInput()
+      case "armClose":
+        return this.arm(this.limits.closeTimeout, () => this.lose({ kind: "closeTimeout" }, "closeExpired"))
+      case "armLinger":
+        return this.arm(
+          Math.min(this.limits.lingerTimeout, Math.max(0, this.closeDeadline - this.timers.now())),
+          () => this.dispatch("lingerExpired")
+        )
+      case "release":
+        this.disarm()
+        return this.driver.release()
+      case "reset":
+        return this.reset()
+      case "settle":
+        return this.wakeConditions()
+    }
+  }
+
+  private arm(delay: number, expired: () => void): void {
+    this.disarm()
+    this.cancelTimer = this.timers.schedule(delay, () => {
+      this.cancelTimer = undefined
+      expired()
+    })
+  }
+
+  private disarm(): void {
+    this.cancelTimer?.()
+    this.cancelTimer = undefined
+  }
+
+  // ---------------------------------------------------------------------------
+  // fairness
+  // ---------------------------------------------------------------------------
+
+  /** Counts one read or write; true when a turn of the event loop is due before it. */
+  outOfBreath(): boolean {
+    return --this.budget < 0
+  }
+
+  /** Calls `notify` in a macrotask of its own. */
+  breathe(notify: () => void): void {
+    this.timers.macrotask(() => {
+      this.turned()
+      notify()
+    })
+  }
+
+  /** The event loop has turned: a driver whose events are macrotasks says so. */
+  turned(): void {
+    this.budget = turnBudget
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * The bytes that were accepted and are not yet in the carrier's hands, and the writers that wait for room.
+ *
+ * Operations: `push` (accept), `take` (hand a batch to the carrier), `written` (the carrier has so much of it),
+ * `wait`/`withdraw` (a writer that finds no room).
+ * Rules: a chunk is admitted when nobody waits and less than `high` is buffered, so the buffer overshoots by one chunk
+ * at most, and the writer that reaches the mark exactly goes on. Once over, waiters are admitted in their order when
+ * `low` or less is buffered, until the mark is reached again. A chunk is never torn by acceptance: it is in or out.
+ *
+ * @internal
+ */
+
+/** What became of a waiting writer. */
+export type Outcome = "waiting" | "accepted" | "refused"
+
+/** A writer that waits: its chunks are admitted one by one, in order, from `next` on. */
+export interface Waiter {
+  readonly chunks: ReadonlyArray<Uint8Array>
+  next: number
+  outcome: Outcome
+  readonly notify: () => void
+}
+
+export class WriteBuffer {
+  /** Accepted and not yet written, in bytes: what waits here and what the carrier holds. */
+  buffered = 0
+  /** Of these, what the carrier holds. */
+  inFlight = 0
+  /** All that was ever accepted, in bytes. */
+  accepted = 0
+  private readonly chunks: Array<Uint8Array> = []
+  private readonly waiters = new Set<Waiter>()
+  readonly high: number
+  readonly low: number
+
+  constructor(high: number, low: number) {
+    this.high = high
+    this.low = low
+  }
+
+  /** May a chunk of somebody who comes now be pushed? */
+  get admits(): boolean {
+    return this.buffered < this.high && this.waiters.size === 0
+  }
+
+  get waiting(): number {
+    return this.waiters.size
+  }
+
+  push(chunk: Uint8Array): void {
+    if (chunk.length === 0) return
+    this.chunks.push(chunk)
+    this.buffered += chunk.length
+    this.accepted += chunk.length
+  }
+
+  /** The next batch for the carrier: at most `limit` bytes, of which a larger chunk gives a part. */
+  take(limit: number): ReadonlyArray<Uint8Array> {
+    const chunks = this.chunks
+    if (this.buffered - this.inFlight <= limit) {
+      this.inFlight = this.buffered
+      return chunks.splice(0)
+    }
+    const batch: Array<Uint8Array> = []
+    let room = limit
+    let used = 0
+    while (room > 0) {
+      const chunk = chunks[used]!
+      if (chunk.length > room) {
+        batch.push(chunk.subarray(0, room))
+        chunks[used] = chunk.subarray(room)
+        room = 0
+      } else {
+        batch.push(chunk)
+        room -= chunk.length
+        used++
+      }
+    }
+    chunks.splice(0, used)
+    this.inFlight += limit
+    return batch
+  }
+
+  /** The carrier has taken so many bytes more. */
+  written(bytes: number): void {
+    this.inFlight -= bytes
+    this.buffered -= bytes
+  }
+
+  wait(chunks: ReadonlyArray<Uint8Array>, next: number, notify: () => void): Waiter {
+    const waiter: Waiter = { chunks, next, outcome: "waiting", notify }
+    this.waiters.add(waiter)
+    return waiter
+  }
+
+  /** Takes back what of it was not yet accepted. */
+  withdraw(waiter: Waiter): void {
+    this.waiters.delete(waiter)
+  }
+
+  /** Admits waiters in their order, as far as the marks allow. */
+  admit(): void {
+    if (this.buffered > this.low) return
+    for (const waiter of this.waiters) {
+      while (waiter.next < waiter.chunks.length) {
+        if (this.buffered >= this.high) return
+        this.push(waiter.chunks[waiter.next++]!)
+      }
+      this.settle(waiter, "accepted")
+    }
+  }
+
+  /** No room for anybody any more: who waits is told so; what was accepted stays. */
+  refuse(): void {
+    for (const waiter of this.waiters) this.settle(waiter, "refused")
+  }
+
+  /** Drops what was accepted and not yet written. */
+  drop(): void {
+    this.chunks.length = 0
+    this.buffered = 0
+    this.inFlight = 0
+  }
+
+  private settle(waiter: Waiter, outcome: Outcome): void {
+    this.waiters.delete(waiter)
+    waiter.outcome = outcome
+    waiter.notify()
+  }
+}

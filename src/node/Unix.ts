@@ -1,0 +1,232 @@
+/**
+ * UNIX domain stream sockets on Node (unix(7)): by path, and by abstract name on Linux.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as fs from "node:fs"
+import * as net from "node:net"
+import * as path from "node:path"
+import type * as Address from "../Address.ts"
+import type { ConnectError, ListenError } from "../ConnectionError.ts"
+import * as ConnectionError from "../ConnectionError.ts"
+import * as Driver from "../Driver.ts"
+import type { Listener } from "../Listener.ts"
+import type { ListenOptions, SocketOptions } from "../Network.ts"
+import type { Transport } from "../Transport.ts"
+import { dial } from "./internal/dial.ts"
+import * as server from "./internal/server.ts"
+import type { SocketSettings } from "./internal/socket.ts"
+
+/** `sockaddr_un.sun_path` holds 108 bytes with the terminating NUL. Node cuts a longer path without a word. */
+const maxPathLength = 107
+
+const settings = (options: SocketOptions): SocketSettings => ({
+  kind: "unix",
+  noDelay: false,
+  keepAlive: false,
+  limits: Driver.resolveLimits(options)
+})
+
+const checkPath = (
+  address: Address.UnixAddress
+): Effect.Effect<void, ConnectionError.PathTooLong | ConnectionError.AddressUnsupported> => {
+  const length = Buffer.byteLength(address.path)
+  if (length > maxPathLength) {
+    return Effect.fail(new ConnectionError.PathTooLong({ address, length, maxLength: maxPathLength }))
+  }
+  return length === 0
+    ? Effect.fail(
+      new ConnectionError.AddressUnsupported({ address, code: undefined, syscall: undefined, cause: undefined })
+    )
+    : Effect.void
+}
+
+/** File system calls of the set-up, which are few and short: what they throw is why the listen fails. */
+const attempt = <A>(address: Address.Address, run: () => A): Effect.Effect<A, ListenError> =>
+  Effect.try({
+    try: run,
+    catch: (cause) => ConnectionError.fromListenFailure(ConnectionError.systemFailure(cause), address)
+  })
+
+/**
+ * Listens on a path or an abstract name.
+ *
+ * - A path that a dead server left behind is taken over, but only after a connect shows that nobody answers; a live
+ *   one, and a file that is not a socket, fail with `AddressInUse`.
+ * - `mode` holds from the first moment: the socket is bound in a private directory and linked to its path when it is ready.
+ *   (`umask` would change the whole process, and does not exist in worker threads; chmod after bind leaves a gap.)
+ * - The path is removed with the listener.
+ * - A path over 107 bytes fails with `PathTooLong`.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as Address from "effect-transport/Address"
+ * import * as Unix from "effect-transport/node/Unix"
+ *
+ * export const program = Effect.scoped(Effect.flatMap(
+ *   Unix.listen(Address.unix("/run/app.sock"), { mode: 0o660 }),
+ *   (listener) => listener.accept
+ * ))
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const listen = (
+  address: Address.UnixAddress,
+  options: ListenOptions = {}
+): Effect.Effect<Listener, ListenError, Scope.Scope> =>
+  Effect.zipRight(
+    checkPath(address),
+    Effect.suspend(() => {
+      if (address.isAbstract && options.mode !== undefined) {
+        return Effect.die(new RangeError("An abstract UNIX name has no file, so it has no mode"))
+      }
+      const bind = Effect.suspend(() =>
+        address.isAbstract || options.mode === undefined
+          ? listenDirectly(address, options)
+          : listenPrivately(address, options, options.mode)
+      )
+      return address.isAbstract ? bind : retryAfterTakeover(address, bind, 3)
+    })
+  )
+
+/** libuv removes the path when the listener is closed. */
+const listenDirectly = (address: Address.UnixAddress, options: ListenOptions) =>
+  server.listen({
+    settings: settings(options),
+    listen: { path: address.path, backlog: options.backlog ?? 511 },
+    address,
+    ipv6Only: false,
+    publish: Effect.void,
+    unbind: Effect.void
+  }, options)
+
+/** Binds where only this user gets in, sets the mode, and then links it to where everybody looks: link(2) never replaces. */
+const listenPrivately = (address: Address.UnixAddress, options: ListenOptions, mode: number) =>
+  Effect.flatMap(
+    attempt(address, () => {
+      const directory = fs.mkdtempSync(path.join(path.dirname(address.path), "."))
+      const file = path.join(directory, "s")
+      // Too long to bind, though the path itself is not: Linux has a short name for every directory that is open. It stays
+      // open, so that the name means this directory until libuv has removed what it bound.
+      const descriptor = Buffer.byteLength(file) > maxPathLength ? fs.openSync(directory, "r") : undefined
+      return { directory, file, descriptor, bound: descriptor === undefined ? file : `/proc/self/fd/${descriptor}/s` }
+    }),
+    ({ bound, descriptor, directory, file }) => {
+      let published: number | undefined
+      const forget = Effect.sync(() => {
+        fs.rmSync(directory, { recursive: true, force: true })
+        if (descriptor !== undefined) fs.closeSync(descriptor)
+        // Ours, and not what somebody has put there since.
+        if (published !== undefined && inode(address.path) === published) fs.rmSync(address.path, { force: true })
+      })
+      const listening = server.listen({
+        settings: settings(options),
+        listen: { path: bound, backlog: options.backlog ?? 511 },
+        address,
+        ipv6Only: false,
+        publish: attempt(address, () => {
+          fs.chmodSync(file, mode)
+          try {
+            fs.linkSync(file, address.path)
+          } catch (cause) {
+            throw ConnectionError.systemFailure(cause).code === "EEXIST"
+              ? Object.assign(new Error("the path exists", { cause }), { code: "EADDRINUSE", syscall: "link" })
+              : cause
+          }
+          published = inode(address.path)
+          fs.rmSync(file)
+          fs.rmdirSync(directory)
+        }),
+        unbind: forget
+      }, options)
+      return Effect.onError(listening, () => forgetOnce(directory, forget))
+    }
+  )
+
+/** `server.listen` runs `unbind` itself once it has begun to bind. */
+const forgetOnce = (directory: string, forget: Effect.Effect<void>) =>
+  Effect.suspend(() => fs.existsSync(directory) ? forget : Effect.void)
+
+const inode = (file: string): number | undefined => fs.lstatSync(file, { throwIfNoEntry: false })?.ino
+
+const retryAfterTakeover = <A, R>(
+  address: Address.UnixAddress,
+  bind: Effect.Effect<A, ListenError, R>,
+  tries: number
+): Effect.Effect<A, ListenError, R> =>
+  Effect.catchTag(bind, "AddressInUse", (inUse) =>
+    tries === 0 ? Effect.fail(inUse) : Effect.flatMap(
+      takeOver(address),
+      (isFree) => isFree ? retryAfterTakeover(address, bind, tries - 1) : Effect.fail(inUse)
+    ))
+
+/** Removes a socket at whose other end nobody is. False: somebody answers, or it is no socket. */
+const takeOver = (address: Address.UnixAddress): Effect.Effect<boolean, ListenError> =>
+  Effect.flatMap(attempt(address, () => fs.lstatSync(address.path, { throwIfNoEntry: false })), (found) => {
+    if (found === undefined) return Effect.succeed(true)
+    if (!found.isSocket()) return Effect.succeed(false)
+    return Effect.flatMap(
+      isStale(address.path),
+      (stale) => stale ? attempt(address, () => removeExactly(address.path, found.ino)) : Effect.succeed(false)
+    )
+  })
+
+/** A connect tells: only a socket that nobody listens on refuses. */
+const isStale = (file: string): Effect.Effect<boolean> =>
+  Effect.async<boolean>((resume) => {
+    const socket = net.connect({ path: file })
+    socket.once("connect", () => {
+      socket.destroy()
+      resume(Effect.succeed(false))
+    })
+    socket.once("error", (cause) => {
+      const { code } = ConnectionError.systemFailure(cause)
+      resume(Effect.succeed(code === "ECONNREFUSED" || code === "ENOENT"))
+    })
+    return Effect.sync(() => socket.destroy())
+  })
+
+/**
+ * Removes the path if it is still that socket. Two servers may see the same stale one at a time: so it is first moved
+ * away, which only one of them can do, and what turns out to be another one is put back.
+ */
+const removeExactly = (file: string, ino: number): boolean => {
+  const directory = fs.mkdtempSync(path.join(path.dirname(file), "."))
+  try {
+    const moved = path.join(directory, "s")
+    try {
+      fs.renameSync(file, moved)
+    } catch (cause) {
+      // Somebody was faster, and may be listening by now: the next bind tells.
+      if (ConnectionError.systemFailure(cause).code === "ENOENT") return true
+      throw cause
+    }
+    if (inode(moved) === ino) return true
+    fs.linkSync(moved, file)
+    return false
+  } finally {
+    fs.rmSync(directory, { recursive: true, force: true })
+  }
+}
+
+/**
+ * Connects to a path or an abstract name. See `Network.connect`; the local address is unnamed.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const connect = (
+  address: Address.UnixAddress,
+  options: SocketOptions = {}
+): Effect.Effect<Transport, ConnectError, Scope.Scope> =>
+  Effect.zipRight(
+    checkPath(address),
+    Effect.suspend(() =>
+      dial({ settings: settings(options), address, localAddress: undefined, connect: { path: address.path } })
+    )
+  )

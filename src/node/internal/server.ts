@@ -1,0 +1,110 @@
+/**
+ * `net.Server` → `Listener`, once for TCP, UNIX sockets and adopted descriptors.
+ *
+ * @internal
+ */
+import * as Effect from "effect/Effect"
+import * as Metric from "effect/Metric"
+import * as Runtime from "effect/Runtime"
+import type * as Scope from "effect/Scope"
+import * as net from "node:net"
+import * as Address from "../../Address.ts"
+import type { ListenError } from "../../ConnectionError.ts"
+import * as ConnectionError from "../../ConnectionError.ts"
+import * as Listener from "../../Listener.ts"
+import type { ListenOptions } from "../../Network.ts"
+import * as DescriptorWatch from "./descriptorWatch.ts"
+import type { SocketSettings } from "./socket.ts"
+import * as socket from "./socket.ts"
+
+const acceptErrors = Metric.counter("effect_transport_accept_errors", {
+  description: "Errors of listeners after they had started",
+  incremental: true
+})
+
+export interface Binding {
+  readonly settings: SocketSettings
+  /** What node:net is told to listen on. */
+  readonly listen: net.ListenOptions | { readonly fd: number }
+  /** What stands in errors, and for a UNIX socket in `Listener.address`. */
+  readonly address: Address.Address
+  readonly ipv6Only: boolean
+  /** Runs once it listens, before anybody can connect. */
+  readonly publish: Effect.Effect<void, ListenError>
+  /** Runs when the address is let go. */
+  readonly unbind: Effect.Effect<void>
+}
+
+/** What was really bound; Node knows no name of a UNIX socket that it adopted. */
+const boundAddress = (server: net.Server, asked: Address.Address): Address.Address => {
+  const bound = server.address()
+  if (bound !== null && typeof bound === "object") return Address.tcp(bound.address, bound.port)
+  return asked._tag === "UnixAddress" ? asked : Address.unix(bound ?? "")
+}
+
+/** Binds and listens; interrupted or failed, nothing is left. */
+const bind = (server: net.Server, binding: Binding): Effect.Effect<void, ListenError> =>
+  Effect.async<void, ListenError>((resume) => {
+    const onListening = () => {
+      server.removeListener("error", onError)
+      resume(Effect.void)
+    }
+    const onError = (cause: unknown) => {
+      server.removeListener("listening", onListening)
+      resume(Effect.fail(ConnectionError.fromListenFailure(ConnectionError.systemFailure(cause), binding.address)))
+    }
+    server.once("listening", onListening)
+    server.once("error", onError)
+    try {
+      server.listen({ ...binding.listen, ipv6Only: binding.ipv6Only })
+    } catch (cause) {
+      onError(cause)
+    }
+  })
+
+/** The listener is closed with the Scope. */
+export const listen = (
+  binding: Binding,
+  options: ListenOptions
+): Effect.Effect<Listener.Listener, ListenError, Scope.Scope> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      const runtime = yield* Effect.runtime<never>()
+      const clock = yield* Effect.clock
+      const server = net.createServer({
+        ...socket.socketOptions,
+        ...socket.nodeOptions(binding.settings),
+        pauseOnConnect: true
+      })
+      const stop = Effect.zipRight(
+        // Not awaited: the descriptor is free at once, and the callback waits for every connection to end.
+        Effect.sync(() => void server.close()),
+        binding.unbind
+      )
+      yield* Effect.onError(Effect.zipRight(restore(bind(server, binding)), binding.publish), () => stop)
+      const address = boundAddress(server, binding.address)
+      const isUnix = address._tag === "UnixAddress"
+      const settings = { ...binding.settings, kind: isUnix ? "unix" : "tcp" } as const
+      const log = <A>(effect: Effect.Effect<A>) =>
+        Runtime.runFork(runtime)(Effect.annotateLogs(effect, { listener: Address.format(address) }))
+
+      const { listener, offer } = Listener.make({ address, maxPending: options.maxPending ?? 128, stop })
+      const watch = yield* DescriptorWatch.make(address)
+      // A UNIX client is unnamed, and the kernel does not tell its name if it has one.
+      const [local, remote] = isUnix ? [address, Address.unix("")] : []
+      server.on("connection", (connection) => {
+        watch.accepted()
+        offer(socket.unsafeOpen(connection, settings, local, remote, clock))
+      })
+      // Transient by nature (accept(2): ECONNABORTED, ENOBUFS, EPERM of a firewall): the listener lives on.
+      server.on("error", (cause) => {
+        const failure = ConnectionError.systemFailure(cause)
+        log(Effect.zipRight(
+          Metric.increment(Metric.tagged(acceptErrors, "code", failure.code ?? "unknown")),
+          Effect.logWarning(`Accepting a connection failed, the listener goes on`, cause)
+        ))
+      })
+      yield* Effect.addFinalizer(() => listener.close)
+      return listener
+    })
+  )

@@ -1,0 +1,208 @@
+/**
+ * `net.Socket` → `Transport`, once for TCP and UNIX sockets, dialled and accepted.
+ *
+ * The socket has to be made with `allowHalfOpen`, unread (`pauseOnConnect`, or paused before it connects), and with a
+ * high-water mark of 1 byte: then every write that is not taken at once is followed by `'drain'`, and every chunk that is
+ * not flowing stops the reading of the handle at once. The bounds that count are the core's.
+ *
+ * @internal
+ */
+import type * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as net from "node:net"
+import * as Address from "../../Address.ts"
+import type { SystemFailure } from "../../ConnectionError.ts"
+import * as Driver from "../../Driver.ts"
+import type * as Transport from "../../Transport.ts"
+import { StreamDriver } from "./streamDriver.ts"
+
+/** What a socket is made with, whoever makes it. `highWaterMark` counts for both directions. */
+export const socketOptions = { allowHalfOpen: true, highWaterMark: 1 } as const
+
+export interface SocketSettings {
+  readonly kind: "tcp" | "unix"
+  readonly noDelay: boolean
+  readonly keepAlive: Duration.DurationInput | false
+  readonly limits: Driver.ResolvedLimits
+}
+
+const nothing = new Uint8Array(0)
+
+function onDrain(this: net.Socket) {
+  drivers.get(this)?.drained()
+}
+
+const drivers = new WeakMap<net.Socket, SocketDriver>()
+
+class SocketDriver extends StreamDriver<net.Socket> implements Driver.Driver {
+  private readonly isTcp: boolean
+  private inFlight = 0
+  private probing = false
+  /** After this side's end, input is read step by step; see `end`. */
+  private stepping = false
+  private paused = true
+  private stepDue = false
+
+  constructor(socket: net.Socket, events: Driver.Events<SystemFailure>, isTcp: boolean) {
+    super(socket, events)
+    this.isTcp = isTcp
+    drivers.set(socket, this)
+    socket.on("drain", onDrain)
+  }
+
+  override startReading(): void {
+    this.paused = false
+    if (this.stepping) this.step()
+    else super.startReading()
+  }
+
+  override stopReading(): void {
+    this.paused = true
+    if (!this.stepping) super.stopReading()
+  }
+
+  write(chunks: ReadonlyArray<Uint8Array>, bytes: number): boolean {
+    const socket = this.stream
+    if (chunks.length === 1) {
+      socket.write(chunks[0]!)
+    } else {
+      // One writev for all that was written in this turn.
+      socket.cork()
+      for (const chunk of chunks) socket.write(chunk)
+      socket.uncork()
+    }
+    // Nothing left in the stream: the kernel took it all within the call. `'drain'` follows all the same, for nothing.
+    if (socket.writableLength === 0 && socket.errored === null) return true
+    this.inFlight = bytes
+    return false
+  }
+
+  drained(): void {
+    const bytes = this.inFlight
+    if (bytes === 0) return
+    this.inFlight = 0
+    this.events.turned()
+    this.events.written(bytes)
+  }
+
+  /**
+   * Sends FIN, and reads on step by step. When data and a reset arrive together, libuv reports the data and then, without
+   * looking, an end (`uv__read`: a partial read with POLLHUP). While the write side is open a write tells the two apart
+   * (see `onEnd`); after it has ended only the next read does, and only if the handle did not read when POLLHUP came. So
+   * each chunk stops the handle (the high-water mark of 1 does that for whoever listens to `'readable'`), and the next
+   * read is asked for in a later turn.
+   */
+  override end(): void {
+    const socket = this.stream
+    if (this.isTcp && !socket.readableEnded) {
+      this.stepping = true
+      this.stopFlowing()
+      socket.on("readable", () => {
+        this.events.turned()
+        this.step()
+      })
+    }
+    socket.end()
+  }
+
+  private step(): void {
+    if (this.stepDue || this.paused) return
+    this.stepDue = true
+    setImmediate(() => {
+      this.stepDue = false
+      let chunk: Uint8Array | null
+      while (!this.paused && (chunk = this.stream.read() as Uint8Array | null) !== null) this.events.received(chunk)
+    })
+  }
+
+  /**
+   * `'end'` may be a reset in disguise (see `end`). A write of nothing tells: it succeeds after FIN and fails after RST.
+   * When bytes are under way already they tell, in the same round of polling. A UNIX socket has no reset that destroys
+   * input, and its peer's plain close would fail the write: there `'end'` is the end.
+   */
+  override onEnd(): void {
+    const socket = this.stream
+    if (!this.isTcp || this.stepping || !socket.writable) return super.onEnd()
+    this.probing = true
+    if (socket.writableLength > 0) {
+      setImmediate(() => socket.errored === null && super.onEnd())
+      return
+    }
+    socket.write(nothing, (error) => {
+      if (!error) super.onEnd()
+    })
+  }
+
+  override onError(failure: SystemFailure): void {
+    // The kernel says EPIPE when the reset came after a FIN; the probe was not the program's own write.
+    super.onError(this.probing && failure.code === "EPIPE" ? { ...failure, code: "ECONNRESET" } : failure)
+  }
+
+  override reset(): void {
+    const socket = this.stream
+    // Only a TCP handle can send a reset, and only while it is there.
+    if (this.isTcp && !socket.destroyed) socket.resetAndDestroy()
+    else socket.destroy()
+  }
+}
+
+const tcpAddress = (host: string | undefined, port: number | undefined): Address.Address =>
+  host === undefined || port === undefined ? Address.unspecified("IPv4") : Address.tcp(host, port)
+
+/** The carrier of a connected socket: its addresses are read now, the kernel forgets them with the connection. */
+const carrier = (
+  socket: net.Socket,
+  settings: SocketSettings,
+  local: Address.Address | undefined,
+  remote: Address.Address | undefined
+): Driver.Carrier<SystemFailure> => ({
+  driver: (events) => new SocketDriver(socket, events, settings.kind === "tcp"),
+  localAddress: local ?? tcpAddress(socket.localAddress, socket.localPort),
+  remoteAddress: remote ?? tcpAddress(socket.remoteAddress, socket.remotePort),
+  options: settings.kind === "tcp" ? tcpOptions(socket, settings) : noOptions,
+  handle: socket,
+  limits: settings.limits
+})
+
+export const unsafeOpen = (
+  socket: net.Socket,
+  settings: SocketSettings,
+  local: Address.Address | undefined,
+  remote: Address.Address | undefined,
+  clock: Clock.Clock
+): Transport.Transport => Driver.unsafeOpen(carrier(socket, settings, local, remote), clock)
+
+const noOptions: Transport.TransportOptions = { noDelay: undefined, keepAlive: undefined }
+
+/** Node has no getsockopt: the value last set is remembered. */
+const tcpOptions = (socket: net.Socket, settings: SocketSettings): Transport.TransportOptions => {
+  let { keepAlive, noDelay } = settings
+  return {
+    noDelay: {
+      get: () => noDelay,
+      set: (value) =>
+        Effect.sync(() => {
+          noDelay = value
+          socket.setNoDelay(value)
+        })
+    },
+    keepAlive: {
+      get: () => keepAlive,
+      set: (value) =>
+        Effect.sync(() => {
+          keepAlive = value
+          if (value === false) socket.setKeepAlive(false)
+          else socket.setKeepAlive(true, Duration.toMillis(value))
+        })
+    }
+  }
+}
+
+/** Node's options for TCP_NODELAY and SO_KEEPALIVE, given when the socket is made: no call for each connection later. */
+export const nodeOptions = (settings: SocketSettings) =>
+  settings.kind === "unix" ? {} : {
+    noDelay: settings.noDelay,
+    keepAlive: settings.keepAlive !== false,
+    keepAliveInitialDelay: settings.keepAlive === false ? 0 : Duration.toMillis(settings.keepAlive)
+  }

@@ -1,0 +1,95 @@
+/**
+ * What every driver over a Node stream shares: input by `'data'`, and the events that say how it ended.
+ *
+ * @internal
+ */
+import type { Duplex } from "node:stream"
+import type { SystemFailure } from "../../ConnectionError.ts"
+import { systemFailure } from "../../ConnectionError.ts"
+import type { Driver, Events } from "../../Driver.ts"
+
+/** The stream that closes without an end or an error: `stream.finished` calls it a premature close. */
+const prematureClose: SystemFailure = { code: "ERR_STREAM_PREMATURE_CLOSE", syscall: undefined, cause: undefined }
+
+const driverKey = Symbol("effect-transport/driver")
+
+interface Carried extends Duplex {
+  [driverKey]: StreamDriver<Duplex>
+}
+
+// Listeners are functions of the module, which find their driver on the stream: a closure for each of them would cost
+// every idle connection its memory.
+function onData(this: Carried, chunk: Uint8Array) {
+  const { events } = this[driverKey]
+  events.turned()
+  events.received(chunk)
+}
+function onEnd(this: Carried) {
+  this[driverKey].onEnd()
+}
+function onFinish(this: Carried) {
+  this[driverKey].events.finished()
+}
+function onError(this: Carried, cause: unknown) {
+  this[driverKey].onError(systemFailure(cause))
+}
+function onClose(this: Carried) {
+  const { events } = this[driverKey]
+  events.failed(prematureClose)
+  events.released()
+}
+
+export abstract class StreamDriver<S extends Duplex> implements Driver {
+  readonly events: Events<SystemFailure>
+  protected readonly stream: S
+  private flowing = false
+
+  constructor(stream: S, events: Events<SystemFailure>) {
+    this.stream = stream
+    this.events = events
+    ;(stream as unknown as Carried)[driverKey] = this
+    // The listener for 'error' stays for the stream's whole life: an unhandled one would end the process.
+    stream.on("error", onError).on("end", onEnd).on("finish", onFinish).on("close", onClose)
+  }
+
+  startReading(): void {
+    if (!this.flowing) {
+      this.flowing = true
+      this.stream.on("data", onData)
+    }
+    this.stream.resume()
+  }
+
+  stopReading(): void {
+    this.stream.pause()
+  }
+
+  /** No `'data'` any more: for a driver that goes on reading in another way. */
+  protected stopFlowing(): void {
+    this.flowing = true
+    this.stream.removeListener("data", onData)
+  }
+
+  abstract write(chunks: ReadonlyArray<Uint8Array>, bytes: number): boolean
+
+  end(): void {
+    this.stream.end()
+  }
+
+  release(): void {
+    this.stream.destroy()
+  }
+
+  reset(): void {
+    this.stream.destroy()
+  }
+
+  onEnd(): void {
+    this.events.turned()
+    this.events.ended()
+  }
+
+  onError(failure: SystemFailure): void {
+    this.events.failed(failure)
+  }
+}
