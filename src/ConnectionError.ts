@@ -26,7 +26,8 @@ export type Side = "local" | "peer" | "network"
 /**
  * What every lost connection says about itself.
  *
- * - `phase`: `open` while the connection was in use, `closing` once this side had asked for a close.
+ * - `phase`: `connecting` until it was established, `open` while it was in use, `closing` once this side had asked for a
+ *   close.
  * - `code`, `syscall`: as Node reports them (`ECONNRESET`, `read`), `undefined` when the library itself ended it.
  * - `bytesRead`, `bytesWritten`: taken from and handed to the carrier (the kernel, for a socket). Handed over is not
  *   delivered: only an answer of the peer's program proves delivery.
@@ -37,7 +38,7 @@ export type Side = "local" | "peer" | "network"
  */
 export interface LossDetail {
   readonly side: Side
-  readonly phase: "open" | "closing"
+  readonly phase: "connecting" | "open" | "closing"
   readonly localAddress: Address.Address
   readonly remoteAddress: Address.Address
   readonly code: string | undefined
@@ -116,7 +117,8 @@ const lost = (error: LossDetail, what: string): string =>
 
 /**
  * The peer, or a middlebox in its name, reset the connection (RST, RFC 9293 §3.5.2). Bytes that arrived before are
- * still read; what was written may or may not have been seen. Nothing more can be sent or received.
+ * still read; what was written may or may not have been seen. Nothing more can be sent or received. A connect fails with
+ * it when the peer accepts and resets before the connection can be used.
  *
  * @since 0.1.0
  * @category connection lost
@@ -335,18 +337,6 @@ export class NetworkUnreachable extends Data.TaggedError("NetworkUnreachable")<C
 }
 
 /**
- * The connection was established and reset again before it could be used.
- *
- * @since 0.1.0
- * @category connect errors
- */
-export class ConnectReset extends Data.TaggedError("ConnectReset")<ConnectDetail> {
-  override get message() {
-    return cannotConnect(this, "the peer reset the connection while it was being established")
-  }
-}
-
-/**
  * The local address to connect from cannot be bound: in use, or not this machine's. The remote side is not at fault.
  *
  * @since 0.1.0
@@ -458,7 +448,7 @@ export type ConnectError =
   | ResolverUnavailable
   | HostUnreachable
   | NetworkUnreachable
-  | ConnectReset
+  | ConnectionReset
   | BindFailed
   | ConnectFailed
   | PathNotFound
@@ -596,7 +586,6 @@ const connectClasses = {
   ConnectionRefused,
   HostUnreachable,
   NetworkUnreachable,
-  ConnectReset,
   BindFailed,
   ConnectFailed,
   PathNotFound,
@@ -625,7 +614,10 @@ export type ErrnoRow =
   & { readonly code: string; readonly syscall: string }
   & (
     | { readonly operation: "lost"; readonly tag: keyof typeof lossClasses; readonly side: Side }
-    | { readonly operation: "connect"; readonly tag: keyof typeof connectClasses | "ConnectTimeout" }
+    | {
+      readonly operation: "connect"
+      readonly tag: keyof typeof connectClasses | "ConnectTimeout" | "ConnectionReset"
+    }
     | { readonly operation: "resolve"; readonly tag: "HostNotFound" | "ResolverUnavailable" }
     | { readonly operation: "listen"; readonly tag: keyof typeof listenClasses }
   )
@@ -681,9 +673,9 @@ export const errnoTable: ReadonlyArray<ErrnoRow> = [
   row("connect", "EHOSTDOWN", "*", "HostUnreachable"),
   row("connect", "ENETUNREACH", "*", "NetworkUnreachable"),
   row("connect", "ENETDOWN", "*", "NetworkUnreachable"),
-  row("connect", "ECONNRESET", "*", "ConnectReset"),
-  row("connect", "ECONNABORTED", "*", "ConnectReset"),
-  row("connect", "EPIPE", "*", "ConnectReset"),
+  row("connect", "ECONNRESET", "*", "ConnectionReset"),
+  row("connect", "ECONNABORTED", "*", "ConnectionReset"),
+  row("connect", "EPIPE", "*", "ConnectionReset"),
   row("connect", "ENOENT", "*", "PathNotFound"),
   row("connect", "ENOTDIR", "*", "PathNotFound"),
   row("connect", "EACCES", "*", "PermissionDenied"),
@@ -752,16 +744,30 @@ export const fromConnectFailure = (
   detail: { readonly address: Address.Address; readonly localAddress: Address.Address | undefined }
 ): ConnectError => {
   const tag = find("connect", failure)?.tag ?? "ConnectFailed"
-  return tag === "ConnectTimeout"
-    ? new ConnectTimeout({
-      phase: "connect",
-      target: Address.format(detail.address),
-      duration: undefined,
-      code: failure.code,
-      cause: failure.cause,
-      attempts: []
-    })
-    : new connectClasses[tag]({ ...detail, ...failure, attempts: [] })
+  switch (tag) {
+    case "ConnectTimeout":
+      return new ConnectTimeout({
+        phase: "connect",
+        target: Address.format(detail.address),
+        duration: undefined,
+        code: failure.code,
+        cause: failure.cause,
+        attempts: []
+      })
+    case "ConnectionReset":
+      return new ConnectionReset({
+        ...failure,
+        side: "peer",
+        phase: "connecting",
+        localAddress: detail.localAddress ?? Address.unspecified("IPv4"),
+        remoteAddress: detail.address,
+        bytesRead: 0,
+        bytesWritten: 0,
+        bytesUnsent: 0
+      })
+    default:
+      return new connectClasses[tag]({ ...detail, ...failure, attempts: [] })
+  }
 }
 
 /**

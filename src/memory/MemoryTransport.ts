@@ -4,7 +4,9 @@
  *
  * @since 0.1.0
  */
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import * as Address from "../Address.ts"
 import type { SystemFailure } from "../ConnectionError.ts"
@@ -162,8 +164,8 @@ export const pair = (
     if (!(capacity >= 0)) throw new RangeError(`capacity is 0 or more bytes, not ${capacity}`)
     if (!(maxChunkSize >= 1)) throw new RangeError(`maxChunkSize is at least 1 byte, not ${maxChunkSize}`)
     const ends: Array<End> = []
-    const open = (local: string, remote: string) =>
-      Driver.open({
+    const open = (clock: Clock.Clock, local: string, remote: string) =>
+      Driver.unsafeOpen({
         driver: (events) => {
           const end = new End(events, capacity, maxChunkSize)
           ends.push(end)
@@ -174,10 +176,20 @@ export const pair = (
         options: { noDelay: undefined, keepAlive: undefined },
         handle: undefined,
         limits
-      })
-    return Effect.uninterruptible(Effect.zipWith(open("left", "right"), open("right", "left"), (left, right) => {
-      ends[0]!.peer = ends[1]!
-      ends[1]!.peer = ends[0]!
-      return [left, right] as const
-    }))
+      }, clock)
+    return Effect.acquireRelease(
+      Effect.map(Effect.clock, (clock) => {
+        const left = open(clock, "left", "right")
+        const right = open(clock, "right", "left")
+        ends[0]!.peer = ends[1]!
+        ends[1]!.peer = ends[0]!
+        return [left, right] as const
+      }),
+      // Together: one after the other, the first would wait its linger time for the end of the second.
+      (both, exit) =>
+        Effect.forEach(both, (transport) => Exit.isSuccess(exit) ? transport.close : transport.abort, {
+          concurrency: "unbounded",
+          discard: true
+        })
+    )
   })

@@ -27,8 +27,9 @@ export const dial = (dialling: Dialling): Effect.Effect<Transport, ConnectError,
     Effect.flatMap(Effect.clock, (clock) =>
       Effect.suspend(() => {
         const { address, localAddress, settings } = dialling
-        // Made before it connects, and paused: nothing is read before somebody asks (a connected socket starts by itself).
-        const connection = new net.Socket(socket.socketOptions)
+        // Paused before it connects: nothing is read before somebody asks (a connected socket starts by itself). The
+        // options are the socket's: `connect` ignores them.
+        const connection = new net.Socket({ ...socket.socketOptions, ...socket.nodeOptions(settings) })
         connection.pause()
         const failed = (cause: unknown) =>
           Effect.fail(
@@ -38,7 +39,7 @@ export const dial = (dialling: Dialling): Effect.Effect<Transport, ConnectError,
           // Both stay: an error after the connect finds a listener until the transport has its own.
           connection.once("connect", () => resume(Effect.void))
           connection.once("error", (cause) => resume(failed(cause)))
-          connection.connect({ ...dialling.connect, ...socket.nodeOptions(settings) })
+          connection.connect(dialling.connect)
         })
         const open = Effect.suspend(() => {
           if (connection.destroyed) return failed(connection.errored)

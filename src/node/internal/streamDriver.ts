@@ -66,7 +66,6 @@ export abstract class StreamDriver<S extends Duplex> implements Driver {
 
   /** No `'data'` any more: for a driver that goes on reading in another way. */
   protected stopFlowing(): void {
-    this.flowing = true
     this.stream.removeListener("data", onData)
   }
 
