@@ -65,7 +65,11 @@ export class TcpAddress extends Data.TaggedClass("TcpAddress")<{
     return percent === -1 ? undefined : this.host.slice(percent + 1)
   }
 
-  /** As `format` gives it. */
+  /**
+   * As `format` gives it.
+   *
+   * @since 0.1.0
+   */
   override toString(): string {
     return format(this)
   }
@@ -118,7 +122,11 @@ export class UnixAddress extends Data.TaggedClass("UnixAddress")<{
     return this.path === ""
   }
 
-  /** As `format` gives it. */
+  /**
+   * As `format` gives it.
+   *
+   * @since 0.1.0
+   */
   override toString(): string {
     return format(this)
   }
@@ -135,7 +143,11 @@ export class PipeAddress extends Data.TaggedClass("PipeAddress")<{
   /** Any text, such as `stdio` or `process 4711`. */
   readonly name: string
 }> {
-  /** As `format` gives it. */
+  /**
+   * As `format` gives it.
+   *
+   * @since 0.1.0
+   */
   override toString(): string {
     return format(this)
   }
@@ -151,7 +163,11 @@ export class MemoryAddress extends Data.TaggedClass("MemoryAddress")<{
   /** Any text, such as `client`. */
   readonly name: string
 }> {
-  /** As `format` gives it. */
+  /**
+   * As `format` gives it.
+   *
+   * @since 0.1.0
+   */
   override toString(): string {
     return format(this)
   }

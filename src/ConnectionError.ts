@@ -691,6 +691,8 @@ export const errnoTable: ReadonlyArray<ErrnoRow> = [
   row("resolve", "EAI_NONAME", "*", "HostNotFound"),
   row("resolve", "EAI_NODATA", "*", "HostNotFound"),
   row("resolve", "ERR_INVALID_ARG_VALUE", "*", "HostNotFound"),
+  // libuv's word for what cannot be a name: too long, or with a NUL in it.
+  row("resolve", "EINVAL", "*", "HostNotFound"),
   row("resolve", "EAI_AGAIN", "*", "ResolverUnavailable"),
   row("resolve", "EAI_FAIL", "*", "ResolverUnavailable"),
   row("resolve", "ETIMEOUT", "*", "ResolverUnavailable"),
@@ -733,6 +735,10 @@ export const fromLoss = (
   return new lossClasses[entry?.tag ?? "ConnectionFailed"]({ ...detail, ...failure, side: entry?.side ?? "network" })
 }
 
+/** The local address that goes with a remote one, before anybody could say it. */
+const unknownLocal = (remote: Address.Address): Address.Address =>
+  remote._tag === "TcpAddress" ? Address.unspecified(remote.family) : Address.unix("")
+
 /**
  * The error for a connect that the system refused. Whatever the table does not name is `ConnectFailed`.
  *
@@ -759,7 +765,7 @@ export const fromConnectFailure = (
         ...failure,
         side: "peer",
         phase: "connecting",
-        localAddress: detail.localAddress ?? Address.unspecified("IPv4"),
+        localAddress: detail.localAddress ?? unknownLocal(detail.address),
         remoteAddress: detail.address,
         bytesRead: 0,
         bytesWritten: 0,

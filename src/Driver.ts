@@ -15,8 +15,9 @@ import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import type { Address } from "./Address.ts"
 import * as ConnectionError from "./ConnectionError.ts"
+import { async } from "./internal/async.ts"
 import type { Timers } from "./internal/connection.ts"
-import { Connection } from "./internal/connection.ts"
+import { concurrentPull, Connection } from "./internal/connection.ts"
 import type { Waiter } from "./internal/writeBuffer.ts"
 import * as Transport from "./Transport.ts"
 
@@ -63,7 +64,7 @@ export interface Events<F> {
   readonly written: (bytes: number) => void
   /** This side's end is sent. */
   readonly finished: () => void
-  /** The carrier failed. `reset` is called in answer. */
+  /** The carrier failed. `reset` is called in answer, unless the carrier is being let go already. */
   readonly failed: (failure: F) => void
   /** Nothing is left of the carrier. The last event, once, after `release` or `reset`. */
   readonly released: () => void
@@ -264,7 +265,7 @@ class DrivenTransport<F, E> implements Transport.Transport<E | ConnectionError.C
     // Hot path: no generator, no fiber, no allocation. `take` is the last step, see `Connection.readiness`.
     const take = Effect.sync(() => connection.take())
     const poll: Effect.Effect<Uint8Array | null, E | ConnectionError.ConnectionLost> = Effect.suspend(() => {
-      if (connection.pulling) return Effect.die(new Error("This transport is being read already: one pull at a time"))
+      if (connection.pulling) return Effect.die(new Error(concurrentPull))
       if (connection.outOfBreath()) return breath
       switch (connection.readiness()) {
         case "ready":
@@ -277,11 +278,15 @@ class DrivenTransport<F, E> implements Transport.Transport<E | ConnectionError.C
           return Exit.fail(this.closedError())
       }
     })
-    const forget = Effect.sync(() => connection.forgetReader())
-    const park = Effect.async<Uint8Array | null, E | ConnectionError.ConnectionLost>((resume) => {
-      connection.awaitInput(() => resume(poll))
-      return forget
+    const notified = async<void>((resume) => {
+      const notify = () => resume(Exit.void)
+      // The fiber may have yielded since it looked.
+      if (connection.pulling) notify()
+      else connection.awaitInput(notify)
+      return () => connection.forgetReader(notify)
     })
+    // Polls only when the waiting is over: bytes taken inside it would be lost to an interruption on their way out.
+    const park = Effect.flatMap(notified, () => poll)
     const breath = Effect.async<Uint8Array | null, E | ConnectionError.ConnectionLost>((resume) => {
       connection.breathe(() => resume(poll))
     })
@@ -305,10 +310,9 @@ class DrivenTransport<F, E> implements Transport.Transport<E | ConnectionError.C
       const room = connection.admits()
       if (connection.report !== undefined || connection.writeEnded) return Exit.fail(this.refusal())
       if (bytes.length === 0) return Exit.void
-      if (connection.outOfBreath()) return Effect.zipRight(this.breath, this.write(bytes))
       if (!room) return this.awaitRoom([bytes], 0)
       connection.push(bytes)
-      return Exit.void
+      return this.breath()
     })
 
   writeAll = (
@@ -316,8 +320,9 @@ class DrivenTransport<F, E> implements Transport.Transport<E | ConnectionError.C
   ): Effect.Effect<void, E | ConnectionError.ConnectionLost | ConnectionError.WriteAfterEnd> =>
     Effect.suspend(() => {
       const all = Array.from(chunks)
-      const wrong = all.find((chunk) => !(chunk instanceof Uint8Array))
-      return wrong === undefined ? this.accept(all) : Effect.die(notBytes(wrong))
+      // Not `find`: undefined is a value that can be wrong.
+      const wrong = all.findIndex((chunk) => !(chunk instanceof Uint8Array))
+      return wrong < 0 ? this.accept(all) : Effect.die(notBytes(all[wrong]))
     })
 
   private accept(
@@ -326,33 +331,34 @@ class DrivenTransport<F, E> implements Transport.Transport<E | ConnectionError.C
     const { connection } = this
     let room = connection.admits()
     if (connection.report !== undefined || connection.writeEnded) return Exit.fail(this.refusal())
-    if (connection.outOfBreath()) return Effect.zipRight(this.breath, Effect.suspend(() => this.accept(chunks)))
     for (let next = 0; next < chunks.length; next++) {
-      if (!room) {
-        if (connection.report !== undefined) return Exit.fail(this.refusal())
-        return this.awaitRoom(chunks, next)
-      }
+      // `admits` hands over what is buffered, and may find the carrier gone.
+      if (connection.report !== undefined) return Exit.fail(this.refusal())
+      if (!room) return this.awaitRoom(chunks, next)
       connection.push(chunks[next]!)
       room = connection.admits()
     }
-    return Exit.void
+    return this.breath()
   }
 
-  private get breath(): Effect.Effect<void> {
-    return Effect.async<void>((resume) => this.connection.breathe(() => resume(Exit.void)))
+  /** Due after the acceptance: before it, a turn of the event loop would let later writes overtake this one. */
+  private breath(): Effect.Effect<void> {
+    return this.connection.outOfBreath()
+      ? Effect.async<void>((resume) => this.connection.breathe(() => resume(Exit.void)))
+      : Exit.void
   }
 
   private awaitRoom(
     chunks: ReadonlyArray<Uint8Array>,
     next: number
   ): Effect.Effect<void, E | ConnectionError.ConnectionLost | ConnectionError.WriteAfterEnd> {
-    return Effect.async((resume) => {
+    return async((resume) => {
       const waiter: Waiter = this.connection.awaitRoom(
         chunks,
         next,
         () => resume(Effect.suspend(() => waiter.outcome === "accepted" ? Exit.void : Exit.fail(this.refusal())))
       )
-      return Effect.sync(() => this.connection.writes.withdraw(waiter))
+      return () => this.connection.writes.withdraw(waiter)
     })
   }
 
@@ -411,10 +417,7 @@ class DrivenTransport<F, E> implements Transport.Transport<E | ConnectionError.C
 
   awaitCondition(holds: () => boolean): Effect.Effect<void> {
     if (holds()) return Exit.void
-    return Effect.async<void>((resume) => {
-      const forget = this.connection.awaitCondition(holds, () => resume(Exit.void))
-      return Effect.sync(forget)
-    })
+    return async<void>((resume) => this.connection.awaitCondition(holds, () => resume(Exit.void)))
   }
 
   private closeReason(): Transport.CloseReason<E | ConnectionError.ConnectionLost> {
@@ -425,7 +428,7 @@ class DrivenTransport<F, E> implements Transport.Transport<E | ConnectionError.C
   }
 
   stats = (): Transport.TransportStats => {
-    const { bytesRead, bytesWritten, lastRead, lastWrite, pulling, unreadBytes, writes } = this.connection
+    const { bytesRead, bytesWritten, lastRead, lastWrite, peerEnded, pulling, unreadBytes, writes } = this.connection
     return {
       bytesRead,
       bytesWritten,
@@ -433,6 +436,7 @@ class DrivenTransport<F, E> implements Transport.Transport<E | ConnectionError.C
       unread: unreadBytes,
       writersWaiting: writes.waiting,
       pulling,
+      peerEnded,
       lastRead,
       lastWrite
     }

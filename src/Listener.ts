@@ -3,8 +3,10 @@
  *
  * @since 0.1.0
  */
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
 import { hasProperty } from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -12,6 +14,7 @@ import type * as Address from "./Address.ts"
 import { ListenerClosed } from "./ConnectionError.ts"
 import * as Driver from "./Driver.ts"
 import { AcceptQueue } from "./internal/acceptQueue.ts"
+import { async } from "./internal/async.ts"
 import type { Transport } from "./Transport.ts"
 
 /**
@@ -63,7 +66,7 @@ export interface Listener {
    */
   readonly close: Effect.Effect<void>
 
-  /** Completes when the listener is closed. */
+  /** Completes when the listener accepts no more: as soon as `close` is called. */
   readonly closed: Effect.Effect<void>
 
   /** Counters as they are now: synchronous and cheap. */
@@ -109,7 +112,7 @@ export const make = (options: {
   const ready: Effect.Effect<void, ListenerClosed> = Effect.suspend(() => {
     if (queue.pending > 0) return Exit.void
     if (queue.closed) return Exit.fail(new ListenerClosed({ address: options.address }))
-    return Effect.async<void, ListenerClosed>((resume) => Effect.sync(queue.await(() => resume(ready))))
+    return async<void, ListenerClosed>((resume) => queue.await(() => resume(ready)))
   })
 
   const accept: Effect.Effect<Transport, ListenerClosed, Scope.Scope> = Effect.uninterruptibleMask((restore) => {
@@ -120,13 +123,16 @@ export const make = (options: {
     return poll
   })
 
+  const stopped = Deferred.unsafeMake<void>(FiberId.none)
+
   const close = Effect.suspend(() => {
-    if (queue.closed) return Effect.void
+    if (queue.closed) return Deferred.await(stopped)
     const waiting = queue.close()
-    return Effect.zipRight(
+    const stop = Effect.zipRight(
       options.stop,
       Effect.forEach(waiting, (transport) => transport.close, { concurrency: "unbounded", discard: true })
     )
+    return Effect.onExit(stop, (exit) => Deferred.done(stopped, exit))
   })
 
   const listener: Listener = {
@@ -137,7 +143,7 @@ export const make = (options: {
     unsafePoll: () => queue.take(),
     connections: Stream.catchTag(Stream.repeatEffect(accept), "ListenerClosed", () => Stream.empty),
     close: Effect.uninterruptible(close),
-    closed: Effect.async<void>((resume) => Effect.sync(queue.awaitClosed(() => resume(Effect.void)))),
+    closed: async<void>((resume) => queue.awaitClosed(() => resume(Effect.void))),
     stats: () => ({ connected: queue.offered, refused: queue.refused, pending: queue.pending })
   }
   return {

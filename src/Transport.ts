@@ -75,7 +75,8 @@ export interface Transport<out E = ConnectionLost> {
    * - Ends (`null`) when the peer has ended its writing, after all it sent. The write side stays open.
    * - Fails with the loss, after the bytes that came before it; with `ConnectionClosed` after this side's `close`.
    * - One at a time: a pull while another one waits is a bug in the caller and dies saying so.
-   * - An interruption loses no byte: they are there for the next pull.
+   * - An interruption loses no byte: they are there for the next pull. The pull ends in the step that gives the bytes to
+   *   what follows: `flatMap` has them at once, `map` one step later, before which an interruption may come.
    * - The bytes belong to the caller for ever; no buffer is used again.
    */
   readonly pull: Effect.Effect<Uint8Array | null, E>
@@ -87,7 +88,7 @@ export interface Transport<out E = ConnectionLost> {
 
   /**
    * Puts bytes back in front of the input: the next pull gives them first. Bytes that were read beyond what was wanted
-   * are not lost to whoever reads next. Never suspends. After `close` and `abort` there is no input to put them back to.
+   * are not lost to whoever reads next. Never suspends. When `close` or `abort` has cut the input off, they are dropped.
    */
   readonly unread: (bytes: Uint8Array) => Effect.Effect<void>
 
@@ -141,7 +142,7 @@ export interface Transport<out E = ConnectionLost> {
    * Closes gracefully: stops taking input, sends what was accepted, then the end, reads and discards until the peer ends
    * too or `lingerTimeout` is over, and lets go. Unread input must not turn into a reset, which would destroy sent bytes.
    *
-   * Suspends until nothing is left, for `closeTimeout` at most: then it aborts, and `closed` says how much was unsent.
+   * Suspends until nothing is left. With bytes unsent at `closeTimeout` it aborts, and `closed` says how many.
    * Idempotent; never fails. Interrupted, the close goes on by itself, within the same deadlines.
    */
   readonly close: Effect.Effect<void>
@@ -238,6 +239,8 @@ export interface TransportStats {
   readonly writersWaiting: number
   /** A pull waits for input. */
   readonly pulling: boolean
+  /** The carrier has seen the peer's end; what came before it may be unread. */
+  readonly peerEnded: boolean
   /** When bytes last came in, or the connection opened: milliseconds of the Clock. */
   readonly lastRead: number
   /** When bytes were last handed over, or the connection opened: milliseconds of the Clock. */
@@ -408,7 +411,8 @@ export const readExactly: {
  *
  * `limit` (in bytes, without the delimiter; default 65536) bounds what a peer can make this side hold: with no delimiter
  * in time it fails with `DelimiterNotFound`, and nothing is consumed. Fails with `IncompleteRead` when the input ends
- * before, and with the loss. Each byte is looked at once. After an interruption nothing is lost.
+ * before, and with the loss. Each byte is looked at once, but for the
+ * delimiter's own beginnings. After an interruption nothing is lost.
  *
  * @since 0.1.0
  * @category reading

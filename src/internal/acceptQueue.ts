@@ -38,7 +38,8 @@ export class AcceptQueue<A> {
 
   /** Calls `notify`, once, when there is something to take or nothing will ever be. Everybody looks again then. */
   await(notify: () => void): () => void {
-    this.takers.add(notify)
+    if (this.items.length > 0 || this.closed) notify()
+    else this.takers.add(notify)
     return () => void this.takers.delete(notify)
   }
 

@@ -67,6 +67,15 @@ const batchLimit = 256 * 1024
  */
 const turnBudget = 64
 
+/**
+ * No more chunks than these are read ahead, however small: a peer that sends byte by byte would otherwise make each of
+ * them cost what an array costs, a few hundred times its size.
+ */
+const chunkLimit = 128
+
+/** What a reader dies of that finds another one. */
+export const concurrentPull = "This transport is being read already: one pull at a time"
+
 /** Connections with something to send at the end of the current microtask: one for all costs one microtask. */
 let unsent: Array<Connection<any>> = []
 const sendAll = () => {
@@ -141,17 +150,16 @@ export class Connection<F> {
   }
 
   /**
-   * What `take` would find. A chunk that was found is promised: it stays until it is taken, whatever happens between.
+   * What `take` would find. What was found, a chunk or the end, is promised: it stays until it is taken, whatever happens between.
    * (Effect's scheduler can let a fiber yield, and be interrupted, between any two steps. So a reader looks in one step,
    * and takes in a later one that hands the bytes to its continuation at once: no step holds bytes that could be lost.)
    */
   readiness(): Readiness {
     if (this.inputDiscarded || this.report?.loss.kind === "aborted") this.dropInput()
-    if (this.inputBytes > 0) {
+    if (this.inputBytes > 0 || this.inputEnded) {
       this.promised = true
       return "ready"
     }
-    if (this.inputEnded) return "ready"
     if (this.report !== undefined) return "lost"
     return this.inputDiscarded ? "discarded" : "pending"
   }
@@ -160,24 +168,31 @@ export class Connection<F> {
   take(): Uint8Array | null {
     this.promised = false
     const chunk = this.input.shift()
-    if (chunk === undefined) return null
+    if (chunk === undefined) {
+      // Another reader, who should not be, took it since this one looked. Rather no answer than an end that is none.
+      if (!this.inputEnded) throw new Error(concurrentPull)
+      return null
+    }
     this.inputBytes -= chunk.length
-    const { readBufferSize } = this.limits
-    if (!this.reading && this.inputBytes < readBufferSize && this.inputBytes * 2 <= readBufferSize) this.startReading()
+    if (!this.reading && !this.isAhead(this.inputBytes, this.input.length) && this.isLow) this.startReading()
     return chunk
   }
 
-  /** Tells the reader, once, that `readiness` has something new to say. Only one reader waits at a time. */
+  /**
+   * Tells the reader, once, that `readiness` has something new to say: at once if that came between its look and now. Only
+   * one reader waits at a time.
+   */
   awaitInput(notify: () => void): void {
+    if (this.readiness() !== "pending") return notify()
     this.reader = notify
     this.demanded = true
     this.startReading()
   }
 
-  /** The reader that waits waits no longer. */
-  forgetReader(): void {
-    this.reader = undefined
-    if (this.reading && this.inputBytes >= this.limits.readBufferSize) this.stopReading()
+  /** This reader waits no longer. If it was told already, somebody else may be waiting by now. */
+  forgetReader(notify: () => void): void {
+    if (this.reader === notify) this.reader = undefined
+    if (this.reader === undefined && this.isAhead(this.inputBytes, this.input.length)) this.stopReading()
   }
 
   /** Puts bytes in front of the input, as if they had not been taken. */
@@ -195,16 +210,25 @@ export class Connection<F> {
     this.lastRead = this.timers.now()
     if (this.inputDiscarded || this.report !== undefined) return
     // What a waiting reader is about to take does not count as read ahead.
-    const ahead = this.reader === undefined ? this.inputBytes + chunk.length : this.inputBytes
+    const bytes = this.reader === undefined ? this.inputBytes + chunk.length : this.inputBytes
     this.input.push(chunk)
     this.inputBytes += chunk.length
     this.wakeReader()
-    if (ahead >= this.limits.readBufferSize) this.stopReading()
+    if (this.isAhead(bytes, this.input.length)) this.stopReading()
+  }
+
+  private isAhead(bytes: number, chunks: number): boolean {
+    return bytes >= this.limits.readBufferSize || chunks >= chunkLimit
+  }
+
+  /** Half of it is taken: reading goes on then, and not for each chunk. */
+  private get isLow(): boolean {
+    return this.inputBytes * 2 <= this.limits.readBufferSize && this.input.length * 2 <= chunkLimit
   }
 
   /** The driver has seen the peer's end: after all its bytes, and never instead of a reset. */
   ended(): void {
-    if (this.peerEnded || this.report !== undefined) return
+    if (this.peerEnded || this.report !== undefined || this.state === "closed") return
     this.peerEnded = true
     this.reading = false
     this.firstEnded ??= "peer"
@@ -233,9 +257,10 @@ export class Connection<F> {
   }
 
   private discardInput(): void {
-    const complete = this.inputEnded && this.inputBytes === 0
+    // Only an input that was taken to its end keeps its end: what is dropped, now or later, came before it.
+    if (this.inputBytes > 0) this.inputEnded = false
+    this.inputDiscarded = !this.inputEnded
     if (!this.promised) this.dropInput()
-    this.inputDiscarded = !complete
     this.wakeReader()
     // Unread input would turn the close into a reset, which destroys what was sent (RFC 2525 §2.17): read it to its end.
     this.demanded = true
@@ -279,9 +304,15 @@ export class Connection<F> {
     this.scheduleSend()
   }
 
-  /** A writer that found no room: its chunks from `next` on are admitted in their turn, then `notify` is called. */
+  /**
+   * A writer that found no room: its chunks from `next` on are admitted in their turn, then `notify` is called: at once if
+   * there is room by now, or never will be.
+   */
   awaitRoom(chunks: ReadonlyArray<Uint8Array>, next: number, notify: () => void): Waiter {
-    return this.writes.wait(chunks, next, notify)
+    const waiter = this.writes.wait(chunks, next, notify)
+    if (this.ending || this.report !== undefined) this.writes.refuse()
+    else if (this.writes.inFlight === 0) this.send()
+    return waiter
   }
 
   /** The driver has taken so many bytes more of what it was given. */
@@ -365,10 +396,11 @@ export class Connection<F> {
     this.dispatch("released")
   }
 
-  /** Calls `notify` once `holds`; it is asked when bytes have moved and when a direction or the connection has ended. */
+  /** Calls `notify` once `holds`; it is asked now, when bytes have moved, and when a direction or the connection has ended. */
   awaitCondition(holds: () => boolean, notify: () => void): () => void {
     const condition = { holds, notify }
-    this.conditions.push(condition)
+    if (holds()) notify()
+    else this.conditions.push(condition)
     return () => {
       this.conditions = this.conditions.filter((other) => other !== condition)
     }

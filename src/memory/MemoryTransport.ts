@@ -66,8 +66,9 @@ class End implements Driver.Driver {
       this.events.failed(brokenPipe)
       return false
     }
-    // A copy, as a kernel makes one: the writer may use its buffer again, and the reader keeps these bytes.
-    for (const chunk of chunks) peer.incoming.push(chunk.slice())
+    // A copy, as a kernel makes one: the writer may use its buffer again, and the reader keeps these bytes. Not `slice`,
+    // which for a Buffer makes none.
+    for (const chunk of chunks) peer.incoming.push(new Uint8Array(chunk))
     peer.incomingBytes += bytes
     peer.deliver(true)
     const left = peer.heldBack
@@ -92,7 +93,7 @@ class End implements Driver.Driver {
 
   /** Gives this end what it asks for. Unless the writer itself is counting, it is told what left its hands. */
   private deliver(writerCounts = false): void {
-    if (this.delivering) return
+    if (this.delivering || this.gone) return
     this.delivering = true
     while (this.reading && this.incoming.length > 0) {
       const held = this.heldBack
