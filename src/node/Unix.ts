@@ -55,8 +55,9 @@ const attempt = <A>(address: Address.Address, run: () => A): Effect.Effect<A, Li
  *
  * - A path that a dead server left behind is taken over, but only after a connect shows that nobody answers; a live
  *   one, and a file that is not a socket, fail with `AddressInUse`.
- * - `mode` holds from the first moment: the socket is bound in a private directory and linked to its path when it is ready.
- *   (`umask` would change the whole process, and does not exist in worker threads; chmod after bind leaves a gap.)
+ * - The socket is bound in a private directory beside the path, and linked to the path when it listens: who looks at
+ *   the path sees no server that is half ready. So `mode` holds from the first moment. (`umask` would change the whole
+ *   process, and does not exist in worker threads; chmod after bind leaves a gap.)
  * - The path is removed with the listener.
  * - A path over 107 bytes fails with `PathTooLong`.
  *
@@ -85,19 +86,17 @@ export const listen = (
       if (address.isAbstract && options.mode !== undefined) {
         return Effect.die(new RangeError("An abstract UNIX name has no file, so it has no mode"))
       }
-      const bind = Effect.suspend(() =>
-        address.isAbstract || options.mode === undefined
-          ? listenDirectly(address, options)
-          : listenPrivately(address, options, options.mode)
-      )
-      return address.isAbstract ? bind : retryAfterTakeover(address, bind, 3)
+      const own = settings(options)
+      return address.isAbstract
+        ? listenDirectly(address, own, options)
+        : retryAfterTakeover(address, listenPrivately(address, own, options), 3)
     })
   )
 
-/** libuv removes the path when the listener is closed. */
-const listenDirectly = (address: Address.UnixAddress, options: ListenOptions) =>
+/** An abstract name has no file to prepare. */
+const listenDirectly = (address: Address.UnixAddress, settings: SocketSettings, options: ListenOptions) =>
   server.listen({
-    settings: settings(options),
+    settings,
     listen: { path: address.path, backlog: options.backlog ?? 511 },
     address,
     ipv6Only: false,
@@ -105,11 +104,17 @@ const listenDirectly = (address: Address.UnixAddress, options: ListenOptions) =>
     unbind: Effect.void
   }, options)
 
-/** Binds where only this user gets in, sets the mode, and then links it to where everybody looks: link(2) never replaces. */
-const listenPrivately = (address: Address.UnixAddress, options: ListenOptions, mode: number) =>
-  Effect.flatMap(
+/** Beside the file, and so in its file system; mkdtemp(3) lets nobody else in. (`path.join` would drop a lone dot.) */
+const privateDirectory = (file: string): string => fs.mkdtempSync(`${path.dirname(file)}/.`)
+
+/**
+ * Binds where only this user gets in, sets the mode, and then links it to where everybody looks: link(2) never replaces.
+ * None of it waits for anything, so it need not be interrupted.
+ */
+const listenPrivately = (address: Address.UnixAddress, settings: SocketSettings, options: ListenOptions) =>
+  Effect.uninterruptible(Effect.flatMap(
     attempt(address, () => {
-      const directory = fs.mkdtempSync(path.join(path.dirname(address.path), "."))
+      const directory = privateDirectory(address.path)
       const file = path.join(directory, "s")
       // Too long to bind, though the path itself is not: Linux has a short name for every directory that is open. It stays
       // open, so that the name means this directory until libuv has removed what it bound.
@@ -117,20 +122,14 @@ const listenPrivately = (address: Address.UnixAddress, options: ListenOptions, m
       return { directory, file, descriptor, bound: descriptor === undefined ? file : `/proc/self/fd/${descriptor}/s` }
     }),
     ({ bound, descriptor, directory, file }) => {
-      let published: number | undefined
-      const forget = Effect.sync(() => {
-        fs.rmSync(directory, { recursive: true, force: true })
-        if (descriptor !== undefined) fs.closeSync(descriptor)
-        // Ours, and not what somebody has put there since.
-        if (published !== undefined && inode(address.path) === published) fs.rmSync(address.path, { force: true })
-      })
-      const listening = server.listen({
-        settings: settings(options),
+      let published: fs.BigIntStats | undefined
+      return server.listen({
+        settings,
         listen: { path: bound, backlog: options.backlog ?? 511 },
         address,
         ipv6Only: false,
         publish: attempt(address, () => {
-          fs.chmodSync(file, mode)
+          if (options.mode !== undefined) fs.chmodSync(file, options.mode)
           try {
             fs.linkSync(file, address.path)
           } catch (cause) {
@@ -138,21 +137,25 @@ const listenPrivately = (address: Address.UnixAddress, options: ListenOptions, m
               ? Object.assign(new Error("the path exists", { cause }), { code: "EADDRINUSE", syscall: "link" })
               : cause
           }
-          published = inode(address.path)
+          published = look(address.path)
           fs.rmSync(file)
           fs.rmdirSync(directory)
         }),
-        unbind: forget
+        unbind: Effect.sync(() => {
+          fs.rmSync(directory, { recursive: true, force: true })
+          if (descriptor !== undefined) fs.closeSync(descriptor)
+          // Ours, and not what somebody has put there since.
+          if (published !== undefined && isSame(published, look(address.path))) fs.rmSync(address.path, { force: true })
+        })
       }, options)
-      return Effect.onError(listening, () => forgetOnce(directory, forget))
     }
-  )
+  ))
 
-/** `server.listen` runs `unbind` itself once it has begun to bind. */
-const forgetOnce = (directory: string, forget: Effect.Effect<void>) =>
-  Effect.suspend(() => fs.existsSync(directory) ? forget : Effect.void)
+const look = (file: string): fs.BigIntStats | undefined => fs.lstatSync(file, { bigint: true, throwIfNoEntry: false })
 
-const inode = (file: string): number | undefined => fs.lstatSync(file, { throwIfNoEntry: false })?.ino
+/** The number of an inode alone does not tell: a new file is often given that of the last one removed. */
+const isSame = (one: fs.BigIntStats, other: fs.BigIntStats | undefined): boolean =>
+  one.ino === other?.ino && one.mtimeNs === other.mtimeNs
 
 const retryAfterTakeover = <A, R>(
   address: Address.UnixAddress,
@@ -167,12 +170,12 @@ const retryAfterTakeover = <A, R>(
 
 /** Removes a socket at whose other end nobody is. False: somebody answers, or it is no socket. */
 const takeOver = (address: Address.UnixAddress): Effect.Effect<boolean, ListenError> =>
-  Effect.flatMap(attempt(address, () => fs.lstatSync(address.path, { throwIfNoEntry: false })), (found) => {
+  Effect.flatMap(attempt(address, () => look(address.path)), (found) => {
     if (found === undefined) return Effect.succeed(true)
     if (!found.isSocket()) return Effect.succeed(false)
     return Effect.flatMap(
       isStale(address.path),
-      (stale) => stale ? attempt(address, () => removeExactly(address.path, found.ino)) : Effect.succeed(false)
+      (stale) => stale ? attempt(address, () => removeExactly(address.path, found)) : Effect.succeed(false)
     )
   })
 
@@ -195,8 +198,10 @@ const isStale = (file: string): Effect.Effect<boolean> =>
  * Removes the path if it is still that socket. Two servers may see the same stale one at a time: so it is first moved
  * away, which only one of them can do, and what turns out to be another one is put back.
  */
-const removeExactly = (file: string, ino: number): boolean => {
-  const directory = fs.mkdtempSync(path.join(path.dirname(file), "."))
+const removeExactly = (file: string, found: fs.BigIntStats): boolean => {
+  // Another one by now: the next bind tells.
+  if (!isSame(found, look(file))) return true
+  const directory = privateDirectory(file)
   try {
     const moved = path.join(directory, "s")
     try {
@@ -206,7 +211,7 @@ const removeExactly = (file: string, ino: number): boolean => {
       if (ConnectionError.systemFailure(cause).code === "ENOENT") return true
       throw cause
     }
-    if (inode(moved) === ino) return true
+    if (isSame(found, look(moved))) return true
     fs.linkSync(moved, file)
     return false
   } finally {

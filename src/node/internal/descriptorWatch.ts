@@ -56,7 +56,10 @@ export const make = (address: Address): Effect.Effect<DescriptorWatch, never, Sc
     const run = yield* FiberSet.makeRuntime<never>()
     let watching = false
     let short = false
+    /** A connection has come since the last look: a burst that uses all up may be over before anybody looks twice. */
+    let unseen = false
     const look: Effect.Effect<void> = Effect.suspend(() => {
+      unseen = false
       const headroom = readHeadroom(limit)
       const wasShort = short
       short = isShort(headroom, limit)
@@ -74,16 +77,18 @@ export const make = (address: Address): Effect.Effect<DescriptorWatch, never, Sc
         Effect.zipRight(
           Effect.sleep(interval),
           Effect.suspend(() => {
-            if (short) return watch
+            if (short || unseen) return watch
             watching = false
             return Effect.void
           })
         )
       )
     )
-    const annotated = Effect.annotateLogs(watch, { listener: format(address) })
+    // Whoever makes it may do so uninterruptibly, and the runtime of the set keeps that: a close would wait out the interval.
+    const annotated = Effect.interruptible(Effect.annotateLogs(watch, { listener: format(address) }))
     return {
       accepted: () => {
+        unseen = true
         if (watching) return
         watching = true
         run(annotated)

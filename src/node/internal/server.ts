@@ -76,34 +76,43 @@ export const listen = (
         ...socket.nodeOptions(binding.settings),
         pauseOnConnect: true
       })
+      // Node accepts as soon as it listens, which may be turns of the event loop before this fiber goes on.
+      const early: Array<net.Socket> = []
+      let accept = (connection: net.Socket) => void early.push(connection)
+      server.on("connection", (connection) => accept(connection))
+      // Transient by nature (accept(2): ECONNABORTED, ENOBUFS, EPERM of a firewall): the listener lives on.
+      server.on("error", (cause) => {
+        // Until it listens, an error is the bind's.
+        if (!server.listening) return
+        const { code } = ConnectionError.systemFailure(cause)
+        const report = Effect.zipRight(
+          Metric.increment(Metric.tagged(acceptErrors, "code", code ?? "unknown")),
+          Effect.logWarning(`Accepting a connection failed, the listener goes on`, cause)
+        )
+        const address = Address.format(boundAddress(server, binding.address))
+        Runtime.runFork(runtime)(Effect.annotateLogs(report, { listener: address }))
+      })
       const stop = Effect.zipRight(
-        // Not awaited: the descriptor is free at once, and the callback waits for every connection to end.
-        Effect.sync(() => void server.close()),
+        Effect.sync(() => {
+          // Not awaited: the descriptor is free at once, and the callback waits for every connection to end.
+          server.close()
+          for (const connection of early) connection.destroy()
+        }),
         binding.unbind
       )
       yield* Effect.onError(Effect.zipRight(restore(bind(server, binding)), binding.publish), () => stop)
       const address = boundAddress(server, binding.address)
       const isUnix = address._tag === "UnixAddress"
       const settings = { ...binding.settings, kind: isUnix ? "unix" : "tcp" } as const
-      const log = <A>(effect: Effect.Effect<A>) =>
-        Runtime.runFork(runtime)(Effect.annotateLogs(effect, { listener: Address.format(address) }))
-
       const { listener, offer } = Listener.make({ address, maxPending: options.maxPending ?? 128, stop })
       const watch = yield* DescriptorWatch.make(address)
       // A UNIX client is unnamed, and the kernel does not tell its name if it has one.
       const [local, remote] = isUnix ? [address, Address.unix("")] : []
-      server.on("connection", (connection) => {
+      accept = (connection) => {
         watch.accepted()
         offer(socket.unsafeOpen(connection, settings, local, remote, clock))
-      })
-      // Transient by nature (accept(2): ECONNABORTED, ENOBUFS, EPERM of a firewall): the listener lives on.
-      server.on("error", (cause) => {
-        const failure = ConnectionError.systemFailure(cause)
-        log(Effect.zipRight(
-          Metric.increment(Metric.tagged(acceptErrors, "code", failure.code ?? "unknown")),
-          Effect.logWarning(`Accepting a connection failed, the listener goes on`, cause)
-        ))
-      })
+      }
+      for (const connection of early.splice(0)) accept(connection)
       yield* Effect.addFinalizer(() => listener.close)
       return listener
     })

@@ -142,8 +142,14 @@ class SocketDriver extends StreamDriver<net.Socket> implements Driver.Driver {
   override reset(): void {
     const socket = this.stream
     // Only a TCP handle can send a reset, and only while it is there.
-    if (this.isTcp && !socket.destroyed) socket.resetAndDestroy()
-    else socket.destroy()
+    if (!this.isTcp || socket.destroyed) {
+      socket.destroy()
+    } else if (socket.writableEnded && !socket.writableFinished && socket.writableLength === 0) {
+      // The FIN is on its way: libuv refuses a reset until it is out (EINVAL), and Node would never close the handle then.
+      socket.once("finish", () => socket.resetAndDestroy())
+    } else {
+      socket.resetAndDestroy()
+    }
   }
 }
 
