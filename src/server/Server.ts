@@ -1,0 +1,385 @@
+/**
+ * The accept loop: a handler, a Scope and a fiber for each connection, limits at the door, and an end that lets what is
+ * under way finish.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
+import * as Metric from "effect/Metric"
+import * as Scope from "effect/Scope"
+import * as Address from "../Address.ts"
+import type { ConnectionLost } from "../ConnectionError.ts"
+import { async } from "../internal/async.ts"
+import type { Listener } from "../Listener.ts"
+import type { Transport } from "../Transport.ts"
+
+// -----------------------------------------------------------------------------
+// models
+// -----------------------------------------------------------------------------
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface ServeOptions {
+  /**
+   * Connections that are served at a time: any number by default. One counts until nothing of it is left, its graceful
+   * close included. Refused ones do not count.
+   */
+  readonly maxConnections?: number | undefined
+  /**
+   * What becomes of one more: `"hold"` (the default) leaves it unread in the listener, which holds `maxPending` of them
+   * and refuses the rest, and takes it in its turn; `"refuse"` closes it at once: its peer sees an end and no reset.
+   */
+  readonly whenFull?: "refuse" | "hold" | undefined
+  /**
+   * Whether to serve a peer at all, before any byte of it is read. One that is not is closed at once, as a refused one.
+   * What it throws is logged, and refuses.
+   */
+  readonly admit?: ((remoteAddress: Address.Address) => boolean) | undefined
+  /** How long connections may go on once accepting has stopped, before they are aborted: 5 seconds. 0 aborts at once. */
+  readonly drainTimeout?: Duration.DurationInput | undefined
+  /**
+   * Whether a connection can be ended without loss, asked while the server drains. By default: its handler waits for input
+   * and nothing is left to send. That looks at the transport that the listener gave: who reads it through a network layer
+   * that reads ahead, or keeps reading while an answer is being worked on, knows better.
+   */
+  readonly isIdle?: ((transport: Transport) => boolean) | undefined
+}
+
+/**
+ * What became of the connections. `accepted` is the sum of the others.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ServerReport {
+  /** Taken from the listener. What waited there when it was closed, it closed itself: see `Listener.stats`. */
+  readonly accepted: number
+  /** Not served: the server was full, or `admit` said no. */
+  readonly refused: number
+  /** The handler succeeded. */
+  readonly completed: number
+  /** The handler failed, died or interrupted itself, or one of its finalizers died. */
+  readonly failed: number
+  /** Was idle while the server drained, and was closed gracefully. */
+  readonly drained: number
+  /** Was served and not over when `drainTimeout` was. */
+  readonly aborted: number
+}
+
+type Outcome = Exclude<keyof ServerReport, "accepted">
+
+/** One connection, from its acceptance until nothing of it is left. */
+interface Connection {
+  readonly transport: Transport
+  /** The handler's fiber, if it is served. */
+  fiber: Fiber.RuntimeFiber<void> | undefined
+  /** Why the drain has interrupted it. */
+  ending: "drained" | "aborted" | undefined
+}
+
+// -----------------------------------------------------------------------------
+// metrics
+// -----------------------------------------------------------------------------
+
+const openConnections = Metric.gauge("effect_transport_connections", {
+  description: "Connections of servers that are open now"
+})
+
+const allConnections = Metric.counter("effect_transport_connections_total", {
+  description: "Connections of servers that are over, by outcome",
+  incremental: true
+})
+
+const outcomes = {
+  refused: Metric.tagged(allConnections, "outcome", "refused"),
+  completed: Metric.tagged(allConnections, "outcome", "completed"),
+  failed: Metric.tagged(allConnections, "outcome", "failed"),
+  drained: Metric.tagged(allConnections, "outcome", "drained"),
+  aborted: Metric.tagged(allConnections, "outcome", "aborted")
+}
+
+// -----------------------------------------------------------------------------
+// serving
+// -----------------------------------------------------------------------------
+
+/**
+ * Serves the connections of a listener until it is closed, and then until the last connection is over.
+ *
+ * Each connection has a fiber, which inherits this one's context, and a Scope, which the handler may use. When the handler
+ * ends, its finalizers run and then the transport is closed gracefully after success, aborted otherwise. A failure or a
+ * defect ends only its own connection: it is logged (a defect as error, a failure as warning, the loss of just this
+ * connection as debug), annotated like all of the handler's logs with `localAddress`, `remoteAddress`, `listener`.
+ *
+ * When the listener is closed, the server drains: idle connections (see `isIdle`) are ended at once, the others when they
+ * get idle or when their handlers end, and what is left after `drainTimeout` is aborted. To end an idle connection, its
+ * handler is interrupted and its Scope is closed as after success: transports and network layers that were opened in it
+ * send what they have and end in order, and the peer sees an end, no reset. Work that must not be cut is done in an
+ * uninterruptible region: the end waits for it.
+ *
+ * - Suspends until all that is done, and tells what became of the connections. The address can be bound again as soon as
+ *   accepting has stopped, while old connections still drain.
+ * - Never fails. An interruption closes the listener and drains in the same way before it takes effect, within
+ *   `drainTimeout`: the end of a Scope, or Ctrl-C, is graceful. A handler that refuses to end, because it or a finalizer
+ *   of its does not return, is waited for: no fiber is left behind.
+ * - A `maxConnections` below 1 is a bug in the caller and dies with a `RangeError`.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as Stream from "effect/Stream"
+ * import * as Address from "effect-transport/Address"
+ * import * as Network from "effect-transport/Network"
+ * import * as Server from "effect-transport/server/Server"
+ *
+ * // An echo server of at most a thousand connections.
+ * export const program = Effect.scoped(Effect.gen(function*() {
+ *   const listener = yield* Network.listen(Address.tcp("127.0.0.1", 0))
+ *   return yield* Server.serve(listener, (transport) => Stream.run(transport.stream, transport.sink), {
+ *     maxConnections: 1000
+ *   })
+ * }))
+ * ```
+ *
+ * @since 0.1.0
+ * @category serving
+ */
+export const serve = <E, R>(
+  listener: Listener,
+  handler: (transport: Transport) => Effect.Effect<unknown, E, R>,
+  options: ServeOptions = {}
+): Effect.Effect<ServerReport, never, Exclude<R, Scope.Scope>> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      const max = options.maxConnections ?? Infinity
+      if (!(max >= 1)) return yield* Effect.die(new RangeError(`maxConnections is at least 1, not ${max}`))
+      const connections = new Connections()
+      const isFull = () => connections.serving >= max
+      const name = Address.format(listener.address)
+
+      const take = (transport: Transport) =>
+        Effect.flatMap(isAdmitted(options, transport), (admitted) => {
+          const served = admitted && !isFull()
+          const connection = connections.add(transport, served)
+          const life = served ? serveOne(connections, connection, handler) : refuse(connections, connection)
+          return Effect.map(Effect.forkDaemon(Effect.uninterruptible(annotated(name, transport, life))), (fiber) => {
+            if (served) connection.fiber = fiber
+          })
+        })
+      // What was polled is forked in the same uninterruptible step: no interruption finds it in nobody's hands.
+      const takeAll: Effect.Effect<void, never, Exclude<R, Scope.Scope>> = Effect.suspend(() => {
+        const transport = holds(options) && isFull() ? undefined : listener.unsafePoll()
+        return transport === undefined ? Effect.void : Effect.zipRight(take(transport), takeAll)
+      })
+      const room = Effect.suspend(() =>
+        holds(options) && isFull() ? connections.until(() => !isFull() || connections.closed) : Effect.void
+      )
+      // Not a race with `room`: interrupted after it has made its fibers and before it has started them, Effect's waits
+      // for them for ever.
+      if (max < Infinity) yield* Effect.forkDaemon(Effect.zipRight(listener.closed, connections.close))
+      const accepting = Effect.forever(Effect.zipRight(restore(Effect.zipRight(room, listener.ready)), takeAll))
+
+      const stopped = yield* Effect.exit(Effect.ignore(accepting))
+      // Beside the drain: it frees the address at once, and then waits for those that it turns away.
+      const closing = yield* Effect.forkDaemon(listener.close)
+      yield* drain(connections, options)
+      yield* Fiber.join(closing)
+      return yield* Exit.as(stopped, connections.report())
+    })
+  )
+
+const holds = (options: ServeOptions): boolean => options.whenFull !== "refuse"
+
+const isAdmitted = ({ admit }: ServeOptions, { remoteAddress }: Transport): Effect.Effect<boolean> =>
+  admit === undefined ? Effect.succeed(true) : Effect.catchAllDefect(
+    Effect.sync(() => admit(remoteAddress)),
+    (defect) =>
+      Effect.as(Effect.logError("Asking whether to admit a peer died; it is refused", Cause.die(defect)), false)
+  )
+
+const annotated = <A, E, R>(listener: string, transport: Transport, effect: Effect.Effect<A, E, R>) =>
+  Effect.annotateLogs(effect, {
+    localAddress: Address.format(transport.localAddress),
+    remoteAddress: Address.format(transport.remoteAddress),
+    listener
+  })
+
+const refuse = (connections: Connections, connection: Connection): Effect.Effect<void> =>
+  Effect.zipRight(
+    Metric.incrementBy(openConnections, 1),
+    Effect.zipRight(connection.transport.close, connections.settle(connection, "refused"))
+  )
+
+/** Runs in an uninterruptible region, but for the handler: whatever happens to it, the connection is ended and counted. */
+const serveOne = <E, R>(
+  connections: Connections,
+  connection: Connection,
+  handler: (transport: Transport) => Effect.Effect<unknown, E, R>
+): Effect.Effect<void, never, Exclude<R, Scope.Scope>> =>
+  Effect.gen(function*() {
+    const { transport } = connection
+    yield* Metric.incrementBy(openConnections, 1)
+    const scope = yield* Scope.make()
+    yield* Scope.addFinalizerExit(scope, (exit) => Exit.isSuccess(exit) ? transport.close : transport.abort)
+    const handled = yield* Effect.exit(
+      Effect.interruptible(Scope.extend(Effect.suspend(() => handler(transport)), scope))
+    )
+    const idle = connection.ending === "drained" && isInterruptedOnly(handled)
+    const closed = yield* Effect.exit(Scope.close(scope, idle ? Exit.void : handled))
+    const exit = idle ? closed : Exit.zipRight(handled, closed)
+    if (Exit.isFailure(exit)) yield* logged(transport, exit.cause)
+    const outcome = Exit.isFailure(exit) ? "failed" : idle ? "drained" : "completed"
+    yield* connections.settle(connection, connection.ending === "aborted" ? "aborted" : outcome)
+  })
+
+const isInterruptedOnly = (exit: Exit.Exit<unknown, unknown>): boolean =>
+  Exit.isFailure(exit) && Cause.isInterruptedOnly(exit.cause)
+
+const logged = (transport: Transport, cause: Cause.Cause<unknown>): Effect.Effect<void> => {
+  if (Cause.isInterruptedOnly(cause)) return Effect.void
+  if (Cause.isDie(cause)) return Effect.logError("The handler of a connection died", cause)
+  return Chunk.every(Cause.failures(cause), (error) => isLossOf(transport, error))
+    ? Effect.logDebug("A connection was lost", cause)
+    : Effect.logWarning("The handler of a connection failed", cause)
+}
+
+const lossTags: Record<ConnectionLost["_tag"], true> = {
+  ConnectionReset: true,
+  BrokenPipe: true,
+  ConnectionAborted: true,
+  ConnectionClosed: true,
+  ConnectionTimedOut: true,
+  CloseTimeout: true,
+  PeerUnreachable: true,
+  ConnectionFailed: true
+}
+
+/** The loss of this connection, which a server meets every day; not that of another one which the handler uses. */
+const isLossOf = (transport: Transport, error: unknown): boolean => {
+  if (typeof error !== "object" || error === null) return false
+  const { _tag, localAddress, remoteAddress } = error as Partial<ConnectionLost>
+  return _tag !== undefined && Object.hasOwn(lossTags, _tag) &&
+    Equal.equals(localAddress, transport.localAddress) && Equal.equals(remoteAddress, transport.remoteAddress)
+}
+
+// -----------------------------------------------------------------------------
+// draining
+// -----------------------------------------------------------------------------
+
+/** In milliseconds. A transport tells nobody that it got idle, so the server looks, and only while it drains. */
+const drainInterval = 20
+
+const isIdleNow = (transport: Transport): boolean => {
+  const { buffered, pulling } = transport.stats()
+  return pulling && buffered === 0
+}
+
+/** Suspends until no connection is left; after the deadline there is none but for handlers that do not return. */
+const drain = (connections: Connections, options: ServeOptions): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const deadline = (yield* Clock.currentTimeMillis) + Duration.toMillis(options.drainTimeout ?? Duration.seconds(5))
+    const look = (isIdle: (transport: Transport) => boolean): Effect.Effect<void> =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) => {
+        if (now >= deadline) return connections.abortAll
+        connections.end(isIdle)
+        return Effect.zipRight(Effect.sleep(Math.min(drainInterval, deadline - now)), look(isIdle))
+      })
+    const looking = Effect.catchAllDefect(look(options.isIdle ?? isIdleNow), (defect) =>
+      Effect.zipRight(
+        Effect.logError("Asking whether a connection is idle died", Cause.die(defect)),
+        look(() => false)
+      ))
+    // No child: an interruption of the server, also a second one, is passed on to its children at once.
+    const watcher = yield* Effect.forkDaemon(Effect.interruptible(looking))
+    yield* connections.until(() => connections.size === 0)
+    yield* Fiber.interrupt(watcher)
+  })
+
+/** The connections that are open, and the counts of those that were. */
+class Connections {
+  serving = 0
+  closed = false
+  private readonly open = new Set<Connection>()
+  private readonly counts = { accepted: 0, refused: 0, completed: 0, failed: 0, drained: 0, aborted: 0 }
+  private changed: (() => void) | undefined = undefined
+
+  get size(): number {
+    return this.open.size
+  }
+
+  report(): ServerReport {
+    return { ...this.counts }
+  }
+
+  add(transport: Transport, served: boolean): Connection {
+    const connection: Connection = { transport, fiber: undefined, ending: undefined }
+    this.open.add(connection)
+    this.counts.accepted++
+    if (served) this.serving++
+    return connection
+  }
+
+  /** Nothing of it is left. */
+  settle(connection: Connection, outcome: Outcome): Effect.Effect<void> {
+    const settled = Effect.sync(() => {
+      this.open.delete(connection)
+      this.counts[outcome]++
+      if (outcome !== "refused") this.serving--
+      this.changed?.()
+    })
+    return Effect.zipRight(
+      Effect.zipRight(Metric.increment(outcomes[outcome]), Metric.incrementBy(openConnections, -1)),
+      settled
+    )
+  }
+
+  /** Nothing is accepted any more: whoever waits for room looks again. */
+  get close(): Effect.Effect<void> {
+    return Effect.sync(() => {
+      this.closed = true
+      this.changed?.()
+    })
+  }
+
+  /** Suspends until it holds; only the server's own fiber waits. */
+  until(holds: () => boolean): Effect.Effect<void> {
+    return async<void>((resume) => {
+      this.changed = () => {
+        if (holds()) resume(Effect.void)
+      }
+      this.changed()
+      return () => {
+        this.changed = undefined
+      }
+    })
+  }
+
+  /** Ends those of which it is true, gracefully. */
+  end(isIdle: (transport: Transport) => boolean): void {
+    for (const connection of this.open) {
+      if (connection.fiber === undefined || connection.ending !== undefined || !isIdle(connection.transport)) continue
+      connection.ending = "drained"
+      connection.fiber.unsafeInterruptAsFork(FiberId.none)
+    }
+  }
+
+  /** First the transports: a handler that ends what it uses when it is interrupted then does not wait for the peer. */
+  get abortAll(): Effect.Effect<void> {
+    return Effect.uninterruptible(Effect.suspend(() =>
+      Effect.forEach(Array.from(this.open), (connection) => {
+        connection.ending = "aborted"
+        const interrupt = Effect.sync(() => connection.fiber?.unsafeInterruptAsFork(FiberId.none))
+        return Effect.zipRight(connection.transport.abort, interrupt)
+      }, { concurrency: "unbounded", discard: true })
+    ))
+  }
+}
