@@ -1,0 +1,209 @@
+/**
+ * What the conformance checks are written with.
+ *
+ * @internal
+ */
+import * as Cause from "effect/Cause"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import { concat } from "../../internal/bytes.ts"
+import type { Limits, Transport } from "../../Transport.ts"
+
+/** What a transport may lack. */
+export type Capability = "halfClose" | "reset" | "mirroredAddresses"
+
+export interface Context {
+  /** A new pair, the first of which is looked at, and the second of which is its peer. */
+  readonly open: (limits?: Limits) => Effect.Effect<readonly [Transport, Transport], unknown, Scope.Scope>
+  /** The same, ended by nothing but the Scope. */
+  readonly makePair: (limits: Limits) => Effect.Effect<readonly [Transport, Transport], unknown, Scope.Scope>
+  /** More bytes than the carrier holds between two ends of which one does not read. */
+  readonly bulk: number
+}
+
+export interface Entry {
+  readonly name: string
+  readonly needs: ReadonlyArray<Capability>
+  readonly body: (context: Context) => Effect.Effect<unknown, unknown, Scope.Scope>
+}
+
+export const entry = (name: string, body: Entry["body"], ...needs: ReadonlyArray<Capability>): Entry => ({
+  name,
+  needs,
+  body
+})
+
+// -----------------------------------------------------------------------------
+// expectations
+// -----------------------------------------------------------------------------
+
+export class Unexpected extends Data.TaggedError("Unexpected")<{
+  readonly expected: string
+  readonly seen: string
+}> {}
+
+export const expect = (holds: boolean, expected: string, seen: unknown): Effect.Effect<void, Unexpected> =>
+  holds ? Effect.void : Effect.fail(new Unexpected({ expected, seen: String(seen) }))
+
+export const expectEqual = <A>(actual: A, wanted: A, what: string): Effect.Effect<void, Unexpected> =>
+  expect(actual === wanted, `${what}: ${String(wanted)}`, actual)
+
+const differsAt = (left: Uint8Array, right: Uint8Array): number => {
+  for (let at = 0; at < left.length; at++) if (left[at] !== right[at]) return at
+  return -1
+}
+
+export const expectBytes = (actual: Uint8Array, wanted: Uint8Array, what: string): Effect.Effect<void, Unexpected> =>
+  actual.length !== wanted.length
+    ? expect(false, `${what}: ${wanted.length} bytes`, `${actual.length} bytes`)
+    : Effect.suspend(() => {
+      const at = differsAt(actual, wanted)
+      return expect(at < 0, `${what}: byte ${at} is ${wanted[at]}`, `byte ${at} is ${actual[at]}`)
+    })
+
+const describeExit = (exit: Exit.Exit<unknown, unknown>): string =>
+  Exit.isSuccess(exit)
+    ? `success (${exit.value === null ? "null" : exit.value instanceof Uint8Array ? "bytes" : typeof exit.value})`
+    : Cause.pretty(exit.cause)
+
+/** The tag with which it fails, which is one of these. */
+export const expectFailure = (
+  effect: Effect.Effect<unknown, unknown>,
+  what: string,
+  ...tags: ReadonlyArray<string>
+): Effect.Effect<void, Unexpected> => Effect.flatMap(Effect.exit(effect), (exit) => expectFailed(exit, what, ...tags))
+
+/** With no tags given, any failure will do. */
+export const expectFailed = (
+  exit: Exit.Exit<unknown, unknown>,
+  what: string,
+  ...tags: ReadonlyArray<string>
+): Effect.Effect<void, Unexpected> => {
+  const failure = Exit.isFailure(exit) ? Cause.failureOption(exit.cause) : Option.none()
+  const tag = Option.isSome(failure) ? (failure.value as { readonly _tag?: unknown })._tag : undefined
+  return expect(
+    Option.isSome(failure) && (tags.length === 0 || tags.includes(String(tag))),
+    `${what} fails${tags.length === 0 ? "" : ` with ${tags.join(" or ")}`}`,
+    describeExit(exit)
+  )
+}
+
+// -----------------------------------------------------------------------------
+// bytes
+// -----------------------------------------------------------------------------
+
+export const bytes = (...values: ReadonlyArray<number>): Uint8Array => Uint8Array.from(values)
+
+/** Numbers that look random, the same ones for the same seed (xorshift). */
+export const random = (seed: number) => {
+  let state = seed | 1
+  return (below: number): number => {
+    state ^= state << 13
+    state ^= state >>> 17
+    state ^= state << 5
+    return (state >>> 0) % below
+  }
+}
+
+/** Bytes of which none can be missing, doubled or moved without a difference. */
+export const pattern = (size: number, seed = 1): Uint8Array => {
+  const next = random(seed * 2654435761)
+  const words = new Uint32Array(Math.ceil(size / 4))
+  for (let at = 0; at < words.length; at++) words[at] = next(0xffffffff)
+  return new Uint8Array(words.buffer, 0, size)
+}
+
+/** Cut into pieces of 1 to `longest` bytes. */
+export const pieces = (whole: Uint8Array, longest: number, seed = 1): ReadonlyArray<Uint8Array> => {
+  const next = random(seed)
+  const cut: Array<Uint8Array> = []
+  for (let at = 0; at < whole.length;) {
+    const piece = whole.subarray(at, at + 1 + next(longest))
+    cut.push(piece)
+    at += piece.length
+  }
+  return cut
+}
+
+// -----------------------------------------------------------------------------
+// reading, writing, waiting
+// -----------------------------------------------------------------------------
+
+/** What comes in until there are `size` bytes, or the end. */
+export const read = (transport: Transport, size = Infinity): Effect.Effect<Uint8Array, unknown> =>
+  Effect.suspend(() => {
+    const chunks: Array<Uint8Array> = []
+    let length = 0
+    const loop: Effect.Effect<Uint8Array, unknown> = Effect.flatMap(transport.pull, (chunk) => {
+      if (chunk !== null) {
+        chunks.push(chunk)
+        length += chunk.length
+      }
+      return chunk === null || length >= size ? Effect.succeed(concat(chunks)) : loop
+    })
+    return loop
+  })
+
+/** Everything up to the end. */
+export const readAll = (transport: Transport): Effect.Effect<Uint8Array, unknown> => read(transport)
+
+export const expectEnd = (transport: Transport, what: string): Effect.Effect<void, unknown> =>
+  Effect.flatMap(
+    transport.pull,
+    (chunk) => expect(chunk === null, `${what}: the end of input`, `${chunk?.length} bytes`)
+  )
+
+/** One turn of the event loop. */
+export const turn: Effect.Effect<void> = Effect.async<void>((resume) => {
+  const timer = setTimeout(() => resume(Effect.void), 0)
+  return Effect.sync(() => clearTimeout(timer))
+})
+
+/** Looks after each turn of the event loop. */
+export const until = (holds: () => boolean): Effect.Effect<void> =>
+  Effect.suspend(() => holds() ? Effect.void : Effect.flatMap(turn, () => until(holds)))
+
+/** Some turns, in which what must not happen would have time to. */
+export const turns: Effect.Effect<void> = Effect.repeatN(turn, 4)
+
+type Forked<A> = Effect.Effect<Fiber.RuntimeFiber<Exit.Exit<A, unknown>>>
+
+/** A pull that waits. */
+export const suspendedPull = (transport: Transport): Forked<Uint8Array | null> =>
+  Effect.zipLeft(Effect.fork(Effect.exit(transport.pull)), until(() => transport.stats().pulling))
+
+/** A write that waits, in a fiber. */
+export const suspendedWrite = (transport: Transport, chunk: Uint8Array): Forked<void> =>
+  Effect.suspend(() => {
+    const waiting = transport.stats().writersWaiting
+    return Effect.zipLeft(
+      Effect.fork(Effect.exit(transport.write(chunk))),
+      until(() => transport.stats().writersWaiting > waiting)
+    )
+  })
+
+/** Fills the write buffer of a transport whose peer does not read: the next write waits. */
+export const clog = (transport: Transport, bulk: number): Effect.Effect<Uint8Array, unknown> =>
+  Effect.suspend(() => {
+    const filler = pattern(bulk, 99)
+    return Effect.as(transport.write(filler), filler)
+  })
+
+// -----------------------------------------------------------------------------
+// ending
+// -----------------------------------------------------------------------------
+
+export const expectClean = (transport: Transport) =>
+  Effect.flatMap(transport.closed, (reason) =>
+    expect(
+      reason._tag === "Clean",
+      "a clean close",
+      reason._tag === "Lost" ? reason.error._tag : reason._tag
+    ))
+
+/** Reads to the end and closes, as a peer does that has nothing to say. */
+export const readAndClose = (transport: Transport) => Effect.fork(Effect.zipLeft(readAll(transport), transport.close))

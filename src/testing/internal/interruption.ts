@@ -1,0 +1,137 @@
+/**
+ * Checks of what holds after an interruption.
+ *
+ * @internal
+ */
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import { concat } from "../../internal/bytes.ts"
+import type { Entry } from "./check.ts"
+import * as C from "./check.ts"
+
+const { bytes, entry, expectBytes, expectClean, expectEqual, expectFailure, readAndClose } = C
+
+export const interruption: ReadonlyArray<Entry> = [
+  entry("an interrupted pull loses no byte", ({ open }) =>
+    Effect.gen(function*() {
+      const [left, right] = yield* open()
+      const pull = yield* C.suspendedPull(right)
+      const write = yield* Effect.fork(left.write(bytes(1, 2, 3)))
+      yield* Fiber.interrupt(pull)
+      yield* Fiber.join(write)
+      yield* expectEqual(right.stats().pulling, false, "pulling after the interruption")
+      yield* expectBytes(yield* C.read(right, 3), bytes(1, 2, 3), "what the next pulls give")
+    })),
+
+  entry("pulls that are interrupted again and again lose no byte", ({ open }) =>
+    Effect.gen(function*() {
+      const [left, right] = yield* open()
+      const whole = C.pattern(3000)
+      yield* Effect.fork(Effect.zipRight(
+        Effect.forEach(C.pieces(whole, 60), (piece) => Effect.zipRight(left.write(piece), Effect.yieldNow())),
+        left.closeWrite
+      ))
+      const chunks: Array<Uint8Array> = []
+      const input = { ended: false }
+      const pull = Effect.flatMap(right.pull, (chunk) => {
+        if (chunk === null) input.ended = true
+        else chunks.push(chunk)
+        return Effect.void
+      })
+      const next = C.random(17)
+      while (!input.ended) {
+        const fiber = yield* Effect.fork(pull)
+        for (let steps = next(5); steps > 0; steps--) yield* Effect.yieldNow()
+        if (next(8) === 0) yield* C.turn
+        yield* Fiber.interrupt(fiber)
+      }
+      yield* expectBytes(concat(chunks), whole, "what arrives")
+    })),
+
+  entry(
+    "an interrupted write that waited takes back its own chunk, and only that",
+    ({ bulk, open }) =>
+      Effect.gen(function*() {
+        const [left, right] = yield* open({ highWaterMark: 1 })
+        const filler = yield* C.clog(left, bulk)
+        yield* C.suspendedWrite(left, bytes(7))
+        const withdrawn = yield* C.suspendedWrite(left, bytes(8))
+        yield* C.suspendedWrite(left, bytes(9))
+        yield* Fiber.interrupt(withdrawn)
+        yield* expectEqual(left.stats().writersWaiting, 2, "writersWaiting after the interruption")
+        yield* expectBytes(yield* C.read(right, bulk + 2), concat([filler, bytes(7, 9)]), "what arrives")
+        yield* left.write(bytes(10))
+        yield* expectBytes(yield* C.read(right, 1), bytes(10), "what arrives then")
+      })
+  ),
+
+  entry("an interrupted writeAll takes back what was not accepted", ({ bulk, open }) =>
+    Effect.gen(function*() {
+      const [left, right] = yield* open({ highWaterMark: 1 })
+      const filler = C.pattern(bulk)
+      const writing = yield* Effect.fork(left.writeAll([filler, bytes(1), bytes(2)]))
+      yield* C.until(() => left.stats().writersWaiting === 1)
+      yield* Fiber.interrupt(writing)
+      const [received] = yield* Effect.all([C.readAll(right), left.closeWrite], { concurrency: "unbounded" })
+      yield* expectBytes(received, filler, "what arrives")
+    })),
+
+  entry("an interrupted flush changes nothing", ({ bulk, open }) =>
+    Effect.gen(function*() {
+      const [left, right] = yield* open()
+      const filler = yield* C.clog(left, bulk)
+      const flush = yield* Effect.fork(left.flush)
+      yield* C.turn
+      yield* Fiber.interrupt(flush)
+      yield* expectBytes(yield* C.read(right, bulk), filler, "what arrives")
+    })),
+
+  entry("an interrupted closeWrite still ends the writing", ({ bulk, open }) =>
+    Effect.gen(function*() {
+      const [left, right] = yield* open()
+      const filler = yield* C.clog(left, bulk)
+      const ending = yield* Effect.fork(left.closeWrite)
+      yield* C.turn
+      yield* Fiber.interrupt(ending)
+      yield* expectFailure(left.write(bytes(1)), "a write after it", "WriteAfterEnd")
+      yield* expectBytes(yield* C.readAll(right), filler, "what arrives before the end")
+    })),
+
+  entry("an interrupted close goes on by itself", ({ bulk, open }) =>
+    Effect.gen(function*() {
+      const [left, right] = yield* open()
+      const filler = yield* C.clog(left, bulk)
+      const closing = yield* Effect.fork(left.close)
+      yield* C.turn
+      yield* Fiber.interrupt(closing)
+      yield* expectBytes(yield* C.readAll(right), filler, "what arrives before the end")
+      yield* right.close
+      yield* expectClean(left)
+    })),
+
+  entry("an interrupted wait for closed changes nothing", ({ open }) =>
+    Effect.gen(function*() {
+      const [left, right] = yield* open()
+      const waiting = yield* Effect.fork(left.closed)
+      yield* C.turn
+      yield* Fiber.interrupt(waiting)
+      yield* left.write(bytes(1))
+      yield* expectBytes(yield* C.read(right, 1), bytes(1), "what arrives")
+    })),
+
+  entry(
+    "after an interrupted write and an interrupted pull both sides close cleanly",
+    ({ bulk, open }) =>
+      Effect.gen(function*() {
+        const [left, right] = yield* open({ highWaterMark: 1 })
+        const filler = yield* C.clog(left, bulk)
+        yield* Fiber.interrupt(yield* C.suspendedWrite(left, bytes(1)))
+        yield* Fiber.interrupt(yield* C.suspendedPull(left))
+        const reading = yield* readAndClose(right)
+        yield* left.close
+        yield* expectBytes(yield* Fiber.join(reading), filler, "what arrives")
+        yield* expectClean(left)
+        yield* expectClean(right)
+      })
+  )
+]
