@@ -27,6 +27,11 @@ export * as Endpoint from "./Endpoint.ts"
 /**
  * @since 0.1.0
  */
+export * as IdleTimeout from "./policy/IdleTimeout.ts"
+
+/**
+ * @since 0.1.0
+ */
 export * as Listener from "./Listener.ts"
 
 /**
@@ -38,6 +43,26 @@ export * as MemoryTransport from "./memory/MemoryTransport.ts"
  * @since 0.1.0
  */
 export * as Network from "./Network.ts"
+
+/**
+ * @since 0.1.0
+ */
+export * as NetworkLayer from "./NetworkLayer.ts"
+
+/**
+ * @since 0.1.0
+ */
+export * as Relay from "./Relay.ts"
+
+/**
+ * @since 0.1.0
+ */
+export * as Server from "./server/Server.ts"
+
+/**
+ * @since 0.1.0
+ */
+export * as Throttle from "./policy/Throttle.ts"
 
 /**
  * @since 0.1.0

@@ -1,0 +1,381 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FastCheck from "effect/FastCheck"
+import * as Fiber from "effect/Fiber"
+import { pipe } from "effect/Function"
+import type * as Layer from "effect/Layer"
+import * as Queue from "effect/Queue"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
+import type * as Address from "../src/Address.ts"
+import type { ConnectError, ConnectionLost } from "../src/ConnectionError.ts"
+import { ConnectionClosed, ConnectionReset, WriteAfterEnd } from "../src/ConnectionError.ts"
+import * as MemoryTransport from "../src/memory/MemoryTransport.ts"
+import * as Network from "../src/Network.ts"
+import * as NetworkLayer from "../src/NetworkLayer.ts"
+import * as IdleTimeout from "../src/policy/IdleTimeout.ts"
+import * as Throttle from "../src/policy/Throttle.ts"
+import { sweep } from "../src/testing/InterruptSweep.ts"
+import * as Transport from "../src/Transport.ts"
+import { ascii, bytes, counting, cut, cuts, joined, text } from "./support/bytes.ts"
+import { rootFibers, settle } from "./support/fibers.ts"
+
+class Named extends Data.TaggedError("Named")<{ readonly reason: unknown }> {}
+
+const readAll = <E>(transport: Transport.Transport<E>) => Effect.map(Stream.runCollect(transport.stream), joined)
+
+/** A layer that puts a mark in front of each chunk that is written. */
+const marked = (mark: string) => <E>(transport: Transport.Transport<E>) =>
+  Effect.succeed(NetworkLayer.derive(transport, {
+    writeAll: (chunks) => transport.writeAll([...chunks].map((chunk) => joined([ascii(mark), chunk])))
+  }))
+
+describe("types", () => {
+  it("failures add up in a pipe", () => {
+    const stack = (address: Address.Address) =>
+      Network.connect(address).pipe(
+        Effect.flatMap(IdleTimeout.make({ duration: "30 seconds" })),
+        Effect.flatMap(Throttle.make({ read: 1000 }))
+      )
+    stack satisfies (address: Address.Address) => Effect.Effect<
+      Transport.Transport<ConnectionLost | IdleTimeout.IdleTimeout>,
+      ConnectError,
+      Network.Network | Scope.Scope
+    >
+    // @ts-expect-error a stack with an idle limit can fail with more than a bare transport
+    stack satisfies (address: Address.Address) => Effect.Effect<Transport.Transport, unknown, unknown>
+  })
+
+  it("a generic layer fits for any failures", () => {
+    IdleTimeout.make({ duration: 1 }) satisfies NetworkLayer.NetworkLayer<Named, Named | IdleTimeout.IdleTimeout>
+    Throttle.make({}) satisfies NetworkLayer.NetworkLayer<Named, Named | ConnectionLost>
+    NetworkLayer.identity satisfies NetworkLayer.NetworkLayer<Named, Named>
+    // @ts-expect-error its own failure is not left out
+    IdleTimeout.make({ duration: 1 }) satisfies NetworkLayer.NetworkLayer<Named, Named>
+  })
+
+  it("a composition of generic layers is generic", () => {
+    const both = NetworkLayer.compose(IdleTimeout.make({ duration: 1 }), Throttle.make({}))
+    both satisfies NetworkLayer.NetworkLayer<Named, Named | IdleTimeout.IdleTimeout | ConnectionLost>
+    both satisfies NetworkLayer.NetworkLayer<ConnectionLost, IdleTimeout.IdleTimeout | ConnectionLost>
+  })
+})
+
+describe("compose", () => {
+  const sent = (layer: (transport: Transport.Transport) => Effect.Effect<Transport.Transport>) =>
+    Effect.gen(function*() {
+      const [left, right] = yield* MemoryTransport.pair()
+      const transport = yield* layer(left)
+      yield* transport.write(ascii("x"))
+      return text((yield* right.pull)!)
+    })
+
+  it.scoped("puts the first next to the carrier", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* sent(NetworkLayer.compose(marked("1"), marked("2"))), "12x")
+    }))
+
+  it.scoped("is associative, with identity on either side", () =>
+    Effect.gen(function*() {
+      const { compose, identity } = NetworkLayer
+      const [a, b, c] = [marked("a"), marked("b"), marked("c")] as const
+      assert.strictEqual(yield* sent(compose(compose(a, b), c)), yield* sent(compose(a, compose(b, c))))
+      assert.strictEqual(yield* sent(compose(identity, a)), yield* sent(a))
+      assert.strictEqual(yield* sent(compose(a, identity)), yield* sent(a))
+    }))
+})
+
+describe("layer", () => {
+  it.effect("takes one tag's transport and provides the other's, as long as the Layer lasts", () =>
+    Effect.gen(function*() {
+      const before = yield* rootFibers
+      const Guarded = Transport.Tag<ConnectionLost | IdleTimeout.IdleTimeout>()("test/Guarded")
+      const [left, right] = yield* MemoryTransport.pair()
+      const guarded = NetworkLayer.layer(
+        Transport.Transport,
+        Guarded,
+        IdleTimeout.make({ duration: "1 minute" })
+      ) satisfies Layer.Layer<"test/Guarded", never, Transport.Transport>
+      yield* Effect.flatMap(Guarded, (transport) => transport.write(ascii("hello"))).pipe(
+        Effect.provide(guarded),
+        Effect.provideService(Transport.Transport, left)
+      )
+      assert.strictEqual(text((yield* right.pull)!), "hello")
+      yield* settle
+      assert.strictEqual(yield* rootFibers, before)
+    }).pipe(Effect.scoped))
+
+  it.effect("fails as the layer fails", () =>
+    Effect.gen(function*() {
+      const [left] = yield* MemoryTransport.pair()
+      const Out = Context.GenericTag<Transport.Transport>("test/Out")
+      const layer = NetworkLayer.layer(Transport.Transport, Out, () => new Named({ reason: "no handshake" }))
+      const error = yield* Effect.flip(Effect.provide(Out, layer)).pipe(
+        Effect.provideService(Transport.Transport, left)
+      )
+      assert.instanceOf(error, Named)
+    }).pipe(Effect.scoped))
+})
+
+describe("derive", () => {
+  it.scoped("with nothing replaced is the transport", () =>
+    Effect.gen(function*() {
+      const [left] = yield* MemoryTransport.pair()
+      const same = NetworkLayer.derive(left, {})
+      assert.isTrue(Transport.isTransport(same))
+      for (const key of ["localAddress", "remoteAddress", "pull", "write", "writeAll", "outgoing", "stats"] as const) {
+        assert.strictEqual(same[key], left[key])
+      }
+    }))
+
+  it.scoped("a replaced pull is the stream's too", () =>
+    Effect.gen(function*() {
+      const [left, right] = yield* MemoryTransport.pair({ maxChunkSize: 1 })
+      let pulls = 0
+      const derived = NetworkLayer.derive(left, { pull: Effect.zipRight(Effect.sync(() => pulls++), left.pull) })
+      yield* right.write(ascii("abc"))
+      yield* right.closeWrite
+      assert.strictEqual(text(yield* readAll(derived)), "abc")
+      assert.strictEqual(pulls, 4)
+    }))
+
+  it.scoped("a replaced writeAll is that of write, sink and outgoing too", () =>
+    Effect.gen(function*() {
+      const [left, right] = yield* MemoryTransport.pair()
+      const derived = yield* marked("-")(left)
+      yield* derived.write(ascii("a"))
+      yield* derived.writeAll([ascii("b"), ascii("c")])
+      yield* Stream.run(Stream.make(ascii("d")), derived.sink)
+      assert.isTrue(yield* Queue.offer(derived.outgoing, ascii("e")))
+      assert.isTrue(yield* derived.outgoing.offerAll([ascii("f"), ascii("g")]))
+      // It could not go through the replaced one, and does not go round it.
+      assert.isFalse(derived.outgoing.unsafeOffer(ascii("h")))
+      yield* Queue.shutdown(derived.outgoing)
+      yield* derived.outgoing.awaitShutdown
+      assert.isFalse(yield* derived.outgoing.offer(ascii("i")))
+      assert.isFalse(yield* derived.outgoing.offerAll([ascii("i")]))
+      assert.strictEqual(text(yield* readAll(right)), "-a-b-c-d-e-f-g")
+    }))
+
+  it.scoped("an outgoing with replaced writes tells of the carrier's buffer", () =>
+    Effect.gen(function*() {
+      const [left] = yield* MemoryTransport.pair({ capacity: 0, highWaterMark: 4, readBufferSize: 0 })
+      const { outgoing, write } = yield* marked("-")(left)
+      assert.strictEqual(outgoing.capacity(), 4)
+      assert.isTrue(yield* Queue.isEmpty(outgoing))
+      yield* write(ascii("abc"))
+      assert.isTrue(yield* Queue.isFull(outgoing))
+      assert.strictEqual(yield* outgoing.pipe(Queue.size), 4)
+      assert.deepStrictEqual(outgoing.unsafeSize(), left.outgoing.unsafeSize())
+      assert.isTrue(outgoing.isActive())
+      assert.isFalse(yield* Queue.isShutdown(outgoing))
+      yield* left.abort
+      assert.isTrue(yield* Queue.isShutdown(outgoing))
+    }))
+})
+
+describe("mapError", () => {
+  const named = (pair: MemoryTransport.PairOptions = {}) =>
+    Effect.gen(function*() {
+      const [left, right] = yield* MemoryTransport.pair(pair)
+      return { left, right, transport: NetworkLayer.mapError(left, (reason) => new Named({ reason })) }
+    })
+
+  it.scoped("reaches what waits, what comes later, and the reason of the close", () =>
+    Effect.gen(function*() {
+      const { right, transport } = yield* named({ capacity: 0, highWaterMark: 1, readBufferSize: 0 })
+      yield* transport.write(ascii("full"))
+      const acts: ReadonlyArray<Effect.Effect<unknown, Named | WriteAfterEnd>> = [
+        transport.pull,
+        Stream.runDrain(transport.stream),
+        transport.write(ascii("x")),
+        transport.writeAll([ascii("x"), ascii("y")]),
+        transport.flush,
+        transport.closeWrite
+      ]
+      const fibers = yield* Effect.forEach(acts.slice(2, 5), (act) => Effect.fork(act))
+      yield* settle
+      yield* right.abort
+      for (const fiber of fibers) assert.instanceOf(yield* Effect.flip(Fiber.join(fiber)), Named)
+      for (const act of acts) {
+        const error = yield* Effect.flip(act)
+        assert(error instanceof Named && error.reason instanceof ConnectionReset)
+      }
+      const reason = yield* transport.closed
+      assert(reason._tag === "Lost" && reason.error instanceof Named)
+      assert.strictEqual(yield* transport.closed, reason)
+    }))
+
+  it.scoped("leaves WriteAfterEnd and a clean close alone", () =>
+    Effect.gen(function*() {
+      const { right, transport } = yield* named()
+      yield* transport.closeWrite
+      assert.instanceOf(yield* Effect.flip(transport.write(ascii("x"))), WriteAfterEnd)
+      yield* right.closeWrite
+      assert.isNull(yield* transport.pull)
+      assert.strictEqual((yield* transport.closed)._tag, "Clean")
+    }))
+
+  it.scoped("pipes", () =>
+    Effect.gen(function*() {
+      const [left] = yield* MemoryTransport.pair()
+      const transport = pipe(left, NetworkLayer.mapError((error: ConnectionLost) => error._tag))
+      transport satisfies Transport.Transport<ConnectionLost["_tag"]>
+      yield* transport.abort
+      assert.strictEqual(yield* Effect.flip(transport.pull), "ConnectionAborted")
+    }))
+})
+
+describe("buffered", () => {
+  const buffered = (pair: MemoryTransport.PairOptions = {}, options?: NetworkLayer.BufferedOptions) =>
+    Effect.gen(function*() {
+      const [carrier, peer] = yield* MemoryTransport.pair(pair)
+      const transport = yield* NetworkLayer.buffered(carrier, options)
+      yield* Effect.addFinalizer(() => peer.abort)
+      return { carrier, peer, transport }
+    })
+
+  // With few steps between two yields, whatever can come between two steps does. (With less than 10, Effect stands still.)
+  const steps = FastCheck.oneof(FastCheck.integer({ min: 10, max: 20 }), FastCheck.constant(2048))
+
+  it.scoped.prop(
+    "carries any bytes in both directions, whatever the chunks",
+    [cuts, cuts, steps],
+    ([ours, theirs, ops]) =>
+      Effect.gen(function*() {
+        const { peer, transport } = yield* buffered({ capacity: 3, maxChunkSize: 4, highWaterMark: 8 })
+        const send = <E>(to: Transport.Transport<E>, whole: Uint8Array, lengths: ReadonlyArray<number>) =>
+          Effect.zipRight(Effect.forEach(cut(whole, lengths), to.write, { discard: true }), to.closeWrite)
+        const [, , here, there] = yield* Effect.all([
+          send(transport, counting(100), ours),
+          send(peer, counting(100, 50), theirs),
+          readAll(transport),
+          readAll(peer)
+        ], { concurrency: "unbounded" })
+        assert.deepStrictEqual(there, counting(100))
+        assert.deepStrictEqual(here, counting(100, 50))
+      }).pipe(Effect.withMaxOpsBeforeYield(ops)),
+    { fastCheck: { numRuns: 50 } }
+  )
+
+  it.scoped("an idle user hears of the loss of the carrier", () =>
+    Effect.gen(function*() {
+      const { carrier, transport } = yield* buffered()
+      yield* carrier.abort
+      const reason = yield* transport.closed
+      assert(reason._tag === "Lost" && reason.error._tag === "ConnectionAborted")
+      assert.instanceOf(yield* Effect.flip(transport.write(ascii("x"))), reason.error.constructor as never)
+    }))
+
+  it.scoped("a loss comes after the bytes that came before it, also when a writer notices it first", () =>
+    Effect.gen(function*() {
+      const { peer, transport } = yield* buffered({ maxChunkSize: 2 }, { limits: { readBufferSize: 0 } })
+      yield* peer.write(ascii("abcdef"))
+      assert.strictEqual(text((yield* transport.pull)!), "ab")
+      yield* peer.abort
+      while (Exit.isSuccess(yield* Effect.exit(transport.write(ascii("x"))))) yield* settle
+      yield* transport.closed
+      const rest: Array<Uint8Array> = []
+      const error = yield* Effect.flip(
+        Stream.runForEach(transport.stream, (chunk) => Effect.sync(() => rest.push(chunk)))
+      )
+      assert.strictEqual(text(rest), "cdef")
+      assert.instanceOf(error, ConnectionReset)
+    }))
+
+  it.scoped("a carrier that is closed beneath it is a loss and does not hang", () =>
+    Effect.gen(function*() {
+      const reader = yield* buffered()
+      const pull = yield* Effect.fork(reader.transport.pull)
+      yield* settle
+      yield* Effect.fork(reader.carrier.close)
+      assert.instanceOf(yield* Effect.flip(Fiber.join(pull)), ConnectionClosed)
+
+      const writer = yield* buffered()
+      yield* writer.carrier.closeWrite
+      yield* writer.transport.write(ascii("x"))
+      assert.instanceOf(yield* Effect.flip(writer.transport.flush), ConnectionClosed)
+    }))
+
+  it.scoped("a pace asks before anything passes, and counts what has", () =>
+    Effect.gen(function*() {
+      let spent = 0
+      const pace: NetworkLayer.Pace = {
+        ready: () => Effect.as(Effect.sleep(10), 1),
+        spend: (bytes) => {
+          spent += bytes
+        }
+      }
+      const { peer, transport } = yield* buffered({}, { limits: { readBufferSize: 0 }, read: pace })
+      yield* peer.write(ascii("abc"))
+      const pull = yield* Effect.fork(transport.pull)
+      yield* TestClock.adjust(9)
+      assert.strictEqual(spent, 0)
+      yield* TestClock.adjust(1)
+      assert.strictEqual(text((yield* Fiber.join(pull))!), "a")
+      assert.strictEqual(spent, 1)
+    }))
+
+  it.scoped("it can be made where nothing can be interrupted", () =>
+    Effect.gen(function*() {
+      const [carrier] = yield* MemoryTransport.pair()
+      const transport = yield* Effect.uninterruptible(NetworkLayer.buffered(carrier))
+      const pull = yield* Effect.fork(transport.pull)
+      yield* settle
+      yield* transport.abort
+      assert.strictEqual((yield* Effect.flip(Fiber.join(pull)))._tag, "ConnectionAborted")
+    }))
+
+  it.effect("nothing is left after the close, though its Scope is open", () =>
+    Effect.gen(function*() {
+      const before = yield* rootFibers
+      const scope = yield* Scope.make()
+      const { peer, transport } = yield* Scope.extend(buffered(), scope)
+      yield* transport.write(bytes(10))
+      yield* Effect.fork(Effect.ignore(transport.pull))
+      assert.strictEqual((yield* peer.pull)!.length, 10)
+      yield* Effect.zip(transport.close, peer.close, { concurrent: true })
+      yield* settle
+      assert.strictEqual(yield* rootFibers, before)
+      yield* Scope.close(scope, Exit.void)
+    }))
+})
+
+describe("an interruption at any step", () => {
+  const layers: ReadonlyArray<
+    readonly [
+      string,
+      (transport: Transport.Transport) => Effect.Effect<Transport.Transport<unknown>, never, Scope.Scope>
+    ]
+  > = [
+    ["mapError", (transport) => Effect.succeed(NetworkLayer.mapError(transport, (error) => error))],
+    ["an idle limit", IdleTimeout.make({ duration: "1 minute", direction: "read" })],
+    ["buffered", (transport) => NetworkLayer.buffered(transport, { limits: { readBufferSize: 4 } })],
+    ["a throttle", Throttle.make({ read: { bytesPerSecond: 1e6, burst: 1e6 } })]
+  ]
+
+  it.live.each(layers)("loses nothing that is pulled through %s", ([, layer]) =>
+    sweep({
+      setup: Effect.gen(function*() {
+        const [left, right] = yield* MemoryTransport.pair({ capacity: 4, maxChunkSize: 3, lingerTimeout: 0 })
+        const transport = yield* layer(left)
+        yield* Effect.addFinalizer(() => right.abort)
+        yield* Effect.fork(Effect.zipRight(right.write(counting(20)), right.closeWrite))
+        return { transport, seen: [] as Array<Uint8Array> }
+      }),
+      scenario: ({ seen, transport }) => {
+        const loop: Effect.Effect<void, unknown> = Effect.flatMap(transport.pull, (chunk) => {
+          if (chunk === null) return Effect.void
+          seen.push(chunk)
+          return loop
+        })
+        return loop
+      },
+      check: ({ seen, transport }) =>
+        Effect.map(readAll(transport), (rest) => assert.deepStrictEqual(joined([...seen, rest]), counting(20)))
+    }), 60_000)
+})
