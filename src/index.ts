@@ -17,6 +17,11 @@ export * as ConnectionError from "./ConnectionError.ts"
 /**
  * @since 0.1.0
  */
+export * as Connector from "./Connector.ts"
+
+/**
+ * @since 0.1.0
+ */
 export * as Driver from "./Driver.ts"
 
 /**

@@ -12,6 +12,7 @@ import type * as Address from "../Address.ts"
 import type { ConnectError, ListenError } from "../ConnectionError.ts"
 import * as ConnectionError from "../ConnectionError.ts"
 import * as Driver from "../Driver.ts"
+import { async } from "../internal/async.ts"
 import type { Listener } from "../Listener.ts"
 import type { ListenOptions, SocketOptions } from "../Network.ts"
 import type { Transport } from "../Transport.ts"
@@ -181,7 +182,7 @@ const takeOver = (address: Address.UnixAddress): Effect.Effect<boolean, ListenEr
 
 /** A connect tells: only a socket that nobody listens on refuses. */
 const isStale = (file: string): Effect.Effect<boolean> =>
-  Effect.async<boolean>((resume) => {
+  async<boolean>((resume) => {
     const socket = net.connect({ path: file })
     socket.once("connect", () => {
       socket.destroy()
@@ -191,7 +192,7 @@ const isStale = (file: string): Effect.Effect<boolean> =>
       const { code } = ConnectionError.systemFailure(cause)
       resume(Effect.succeed(code === "ECONNREFUSED" || code === "ENOENT"))
     })
-    return Effect.sync(() => socket.destroy())
+    return () => void socket.destroy()
   })
 
 /**

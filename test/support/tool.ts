@@ -130,7 +130,9 @@ export const run = (
     (program) =>
       Effect.suspend(() => {
         if (program.exit !== undefined) return Effect.void
-        program.kill("SIGKILL")
+        // A shell with what it has started: they are a process group of their own.
+        if (options.detached) process.kill(-program.pid, "SIGKILL")
+        else program.kill("SIGKILL")
         // Whoever inherited its output may hold it open.
         program.child.stdout?.destroy()
         program.child.stderr?.destroy()
@@ -147,7 +149,7 @@ export const shell = (
   script: string,
   env: Readonly<Record<string, string>> = {}
 ): Effect.Effect<Program, never, Scope.Scope> =>
-  run("bash", ["-c", script], { env: { ...process.env, ...env, tool: `${process.execPath} ${main}` } })
+  run("bash", ["-c", script], { detached: true, env: { ...process.env, ...env, tool: `${process.execPath} ${main}` } })
 
 /** Whether a program is installed. */
 export const has = (command: string): boolean =>

@@ -1,0 +1,237 @@
+/**
+ * Dialling: from a name or a path to an open connection, within one deadline.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import { hasProperty } from "effect/Predicate"
+import * as Scope from "effect/Scope"
+import * as Address from "./Address.ts"
+import * as ConnectionError from "./ConnectionError.ts"
+import type { ClientEndpoint } from "./Endpoint.ts"
+import * as Endpoint from "./Endpoint.ts"
+import * as Network from "./Network.ts"
+import type { Transport } from "./Transport.ts"
+
+/**
+ * @since 0.1.0
+ * @category type ids
+ */
+export const TypeId: unique symbol = Symbol.for("effect-transport/Connector")
+
+/**
+ * @since 0.1.0
+ * @category type ids
+ */
+export type TypeId = typeof TypeId
+
+/**
+ * A way to get a connection (Twisted's client endpoint): a value that can be used again and again. `E` is what the
+ * transports that it opens can fail with.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Connector<out E = ConnectionError.ConnectionLost> {
+  readonly [TypeId]: TypeId
+
+  /** What is dialled, as `Endpoint.format` writes it where that is possible: for logs and errors. */
+  readonly target: string
+
+  /**
+   * Opens a new connection. Suspends until it is established, or fails by the cause, at the deadline of the connector at
+   * the latest. The transport is tied to the Scope: closed gracefully after success, at once after a failure or an
+   * interruption. An interruption gives the attempt up; nothing of it is left.
+   */
+  readonly connect: Effect.Effect<Transport<E>, ConnectionError.ConnectError, Scope.Scope | Network.Network>
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options extends Network.SocketOptions {
+  /** The deadline for everything from the look-up of the name to the established connection: 30 seconds, as in Twisted. */
+  readonly timeout?: Duration.DurationInput | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface HostOptions extends Options {
+  /** A name to resolve, or an IP literal. */
+  readonly host: string
+  /** From 1 to 65535. */
+  readonly port: number
+  /** The address to connect from; port 0 lets the system choose one. Only addresses of its family are then tried. */
+  readonly localAddress?: Address.TcpAddress | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category guards
+ */
+export const isConnector = (u: unknown): u is Connector<unknown> => hasProperty(u, TypeId)
+
+/**
+ * Connects to a TCP port of a host: resolves the name and tries its addresses one after the other, in the order of the
+ * resolver. The first that answers wins. (Racing them is another connector's task: this one never has two attempts open.)
+ *
+ * - `HostNotFound`, `ResolverUnavailable`: there is nothing to try.
+ * - All tries failed: the first one's error. Were there several, its `attempts` lists them all (`PermissionDenied` and
+ *   `TooManyOpenFiles` have no such list).
+ * - `ConnectTimeout`: the deadline has passed; `phase` tells in what, and `attempts` what was tried, the unfinished last.
+ *
+ * A port that is none is a bug in the caller: a `RangeError`.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as Connector from "effect-transport/Connector"
+ *
+ * const connector = Connector.make({ host: "localhost", port: 8080, timeout: "5 seconds" })
+ *
+ * export const program = Effect.scoped(Effect.gen(function*() {
+ *   const transport = yield* connector.connect
+ *   yield* transport.write(new TextEncoder().encode("hello\n"))
+ *   return yield* transport.pull
+ * }))
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = ({ host, port, ...options }: HostOptions): Connector => {
+  const endpoint = new Endpoint.TcpClient({ host, port, bindAddress: options.localAddress?.host })
+  return dialling(
+    Endpoint.format(endpoint),
+    Network.resolve(host, { port, family: options.localAddress?.family }),
+    options
+  )
+}
+
+/**
+ * Connects to a UNIX socket by its path, or by an abstract name after a NUL (unix(7)).
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const unix = (path: string, options: Options = {}): Connector => {
+  const address = Address.unix(path)
+  return dialling(Endpoint.describeClient(address), Effect.succeed([address]), options)
+}
+
+/**
+ * The connector of a description, as `Endpoint.parseClient` reads it from a configuration or a command line. A timeout in
+ * the description goes before the one in the options.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fromEndpoint = (endpoint: ClientEndpoint, options: Options = {}): Connector => {
+  const timeout = endpoint.timeout ?? options.timeout
+  if (endpoint._tag === "UnixClient") return unix(endpoint.address.path, { ...options, timeout })
+  const { bindAddress, host, port } = endpoint
+  const localAddress = bindAddress === undefined ? undefined : Address.tcp(bindAddress, 0)
+  return make({ ...options, host, port, timeout, localAddress })
+}
+
+// -----------------------------------------------------------------------------
+// one dial
+// -----------------------------------------------------------------------------
+
+const defaultTimeout = Duration.seconds(30)
+
+type Dial<A> = Effect.Effect<A, ConnectionError.ConnectError, Scope.Scope | Network.Network>
+
+const dialling = (
+  target: string,
+  candidates: Dial<ReadonlyArray<Address.Address>>,
+  { timeout, ...options }: Options & Network.ConnectOptions
+): Connector => {
+  const duration = Duration.decode(timeout ?? defaultTimeout)
+  const dial = Effect.clockWith((clock) =>
+    Effect.suspend(() => {
+      const tries = new Tries(options, () => clock.unsafeCurrentTimeMillis())
+      return Effect.timeoutFail(Effect.flatMap(candidates, (addresses) => tries.oneByOne(addresses)), {
+        duration,
+        onTimeout: () => tries.timeout(target, duration)
+      })
+    })
+  )
+  return { [TypeId]: TypeId, target, connect: withOwnScope(dial) }
+}
+
+/** What was tried so far: the deadline may pass at any point of it. */
+class Tries {
+  private readonly options: Network.ConnectOptions
+  private readonly now: () => number
+  private readonly attempts: Array<ConnectionError.ConnectAttempt> = []
+  private addresses: ReadonlyArray<Address.Address> = []
+  private started = 0
+  private startedAfter = 0
+
+  constructor(options: Network.ConnectOptions, now: () => number) {
+    this.options = options
+    this.now = now
+  }
+
+  oneByOne(addresses: ReadonlyArray<Address.Address>): Dial<Transport> {
+    this.addresses = addresses
+    this.started = this.now()
+    return this.next()
+  }
+
+  private next(): Dial<Transport> {
+    this.startedAfter = this.now() - this.started
+    return Effect.catchAll(Network.connect(this.addresses[this.attempts.length]!, this.options), (error) => {
+      this.failed(error)
+      return this.attempts.length < this.addresses.length ? this.next() : Effect.fail(this.firstError())
+    })
+  }
+
+  private failed(error: ConnectionError.ConnectError): void {
+    const address = this.addresses[this.attempts.length]!
+    this.attempts.push({ address, startedAfter: this.startedAfter, error })
+  }
+
+  /** Stands for all: the resolver put that address first. */
+  private firstError(): ConnectionError.ConnectError {
+    const { error } = this.attempts[0]!
+    return this.attempts.length > 1 && "attempts" in error ? withAttempts(error, this.attempts) : error
+  }
+
+  timeout(target: string, duration: Duration.Duration): ConnectionError.ConnectTimeout {
+    const { addresses, attempts } = this
+    const late = { phase: addresses.length === 0 ? "resolve" : "connect", code: undefined, cause: undefined } as const
+    if (addresses.length > 1) {
+      const unfinished = Address.format(addresses[attempts.length]!)
+      const spent = Duration.millis(this.now() - this.started - this.startedAfter)
+      this.failed(new ConnectionError.ConnectTimeout({ ...late, target: unfinished, duration: spent, attempts: [] }))
+    }
+    return new ConnectionError.ConnectTimeout({ ...late, target, duration, attempts })
+  }
+}
+
+type WithAttempts = Extract<ConnectionError.ConnectError, { readonly attempts: unknown }>
+
+/** The same error once more, as it cannot be changed. Spreading leaves `cause` out: it is not enumerable. */
+const withAttempts = <E extends WithAttempts>(error: E, attempts: ReadonlyArray<ConnectionError.ConnectAttempt>): E =>
+  new (error.constructor as new(fields: object) => E)({ ...error, cause: error.cause, attempts })
+
+/**
+ * A Scope of its own, which ends with the caller's, and at once when the dial fails or is interrupted: a connection that
+ * is established in the very moment of the deadline must not outlive it.
+ */
+const withOwnScope = <A>(dial: Dial<A>): Dial<A> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      const outer = yield* Effect.scope
+      const scope = yield* Scope.fork(outer, outer.strategy)
+      const close = (exit: Exit.Exit<unknown, unknown>) => Exit.isSuccess(exit) ? Effect.void : Scope.close(scope, exit)
+      return yield* Effect.onExit(restore(Scope.extend(dial, scope)), close)
+    })
+  )

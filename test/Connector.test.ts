@@ -1,0 +1,320 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Address from "../src/Address.ts"
+import * as ConnectionError from "../src/ConnectionError.ts"
+import * as Connector from "../src/Connector.ts"
+import * as Endpoint from "../src/Endpoint.ts"
+import * as MemoryTransport from "../src/memory/MemoryTransport.ts"
+import * as Network from "../src/Network.ts"
+import * as NodeNetwork from "../src/node/NodeNetwork.ts"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
+import * as TestClock from "effect/TestClock"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import type { Transport } from "../src/Transport.ts"
+
+// Addresses for documentation (RFC 5737, RFC 3849): nobody is there, and nobody is asked.
+const a = Address.tcp("192.0.2.1", 80)
+const b = Address.tcp("192.0.2.2", 80)
+const c = Address.tcp("2001:db8::3", 80)
+
+const refused = (address: Address.Address, cause?: unknown) =>
+  new ConnectionError.ConnectionRefused({
+    address,
+    localAddress: undefined,
+    code: "ECONNREFUSED",
+    syscall: "connect",
+    cause,
+    attempts: []
+  })
+
+type Connect = (address: Address.Address, options?: Network.ConnectOptions) => Effect.Effect<
+  Transport,
+  ConnectionError.ConnectError,
+  Scope.Scope
+>
+
+const opens: Connect = () => Effect.map(MemoryTransport.pair(), ([left]) => left)
+
+/** A network of one name, `host`, whose addresses answer as told; and what was asked of it. */
+const fakeNetwork = (connect: Connect, addresses: ReadonlyArray<Address.TcpAddress> = [a, b, c]) => {
+  const asked: Array<string> = []
+  const layer = Layer.succeed(Network.Network, {
+    listen: () => Effect.dieMessage("nobody listens here"),
+    connect: (address, options) =>
+      Effect.suspend(() => {
+        asked.push(Address.format(address))
+        return connect(address, options)
+      }),
+    resolve: (host, options = {}) =>
+      Effect.suspend(() => {
+        asked.push(`${host}:${options.port} ${options.family ?? "any"}`)
+        const found = addresses.filter(({ family }) => options.family === undefined || family === options.family)
+        return host === "host" && found.length > 0
+          ? Effect.succeed(found)
+          : Effect.fail(new ConnectionError.HostNotFound({ host, code: "ENOTFOUND", cause: undefined }))
+      })
+  })
+  return { layer, asked }
+}
+
+const connector = Connector.make({ host: "host", port: 80 })
+
+describe("the order of the tries", () => {
+  it.scoped("takes the first address that answers and asks no other", () =>
+    Effect.gen(function*() {
+      const { asked, layer } = fakeNetwork((address) => address === b ? opens(address) : Effect.fail(refused(address)))
+      yield* Effect.provide(connector.connect, layer)
+      assert.deepStrictEqual(asked, ["host:80 any", "192.0.2.1:80", "192.0.2.2:80"])
+    }))
+
+  it.scoped("never has two attempts open", () =>
+    Effect.gen(function*() {
+      let open = 0
+      const { asked, layer } = fakeNetwork((address) =>
+        Effect.acquireUseRelease(
+          Effect.sync(() => assert.strictEqual(++open, 1)),
+          () => Effect.zipRight(Effect.sleep("1 second"), Effect.fail(refused(address))),
+          () => Effect.sync(() => open--)
+        )
+      )
+      const fiber = yield* Effect.fork(Effect.provide(Effect.exit(connector.connect), layer))
+      yield* TestClock.adjust("3 seconds")
+      yield* Fiber.join(fiber)
+      assert.strictEqual(asked.length, 4)
+    }))
+
+  it.scoped("tries only the family that it connects from", () =>
+    Effect.gen(function*() {
+      const localAddress = Address.tcp("::1", 0)
+      const from: Array<Address.Address | undefined> = []
+      const { asked, layer } = fakeNetwork((address, options) => {
+        from.push(options?.localAddress)
+        return opens(address)
+      })
+      yield* Effect.provide(Connector.make({ host: "host", port: 80, localAddress }).connect, layer)
+      assert.deepStrictEqual(asked, ["host:80 IPv6", "[2001:db8::3]:80"])
+      assert.deepStrictEqual(from, [localAddress])
+    }))
+
+  it.scoped("passes the socket's options on, and not its own", () =>
+    Effect.gen(function*() {
+      const seen: Array<unknown> = []
+      const { layer } = fakeNetwork((address, options) => {
+        seen.push(options)
+        return opens(address)
+      })
+      const dial = Connector.make({ host: "host", port: 80, timeout: "1 second", noDelay: false, highWaterMark: 1024 })
+      yield* Effect.provide(dial.connect, layer)
+      assert.deepStrictEqual(seen, [{ noDelay: false, highWaterMark: 1024 }])
+    }))
+})
+
+describe("failures", () => {
+  it.scoped("gives the first attempt's error with all attempts", () =>
+    Effect.gen(function*() {
+      const cause = new Error("the cause")
+      const { layer } = fakeNetwork((address) =>
+        Effect.zipRight(Effect.sleep("1 second"), Effect.fail(refused(address, cause)))
+      )
+      const fiber = yield* Effect.fork(Effect.provide(Effect.flip(connector.connect), layer))
+      yield* TestClock.adjust("3 seconds")
+      const error = yield* Fiber.join(fiber)
+      assert.instanceOf(error, ConnectionError.ConnectionRefused)
+      assert.strictEqual(error.address, a)
+      assert.strictEqual(error.cause, cause)
+      assert.include(error.message, "192.0.2.1:80")
+      assert.deepStrictEqual(
+        error.attempts.map(({ address, error, startedAfter }) => [address, startedAfter, error._tag]),
+        [[a, 0, "ConnectionRefused"], [b, 1000, "ConnectionRefused"], [c, 2000, "ConnectionRefused"]]
+      )
+    }))
+
+  it.scoped("gives a lone attempt's error as it is", () =>
+    Effect.gen(function*() {
+      const failure = refused(a)
+      const { layer } = fakeNetwork(() => Effect.fail(failure), [a])
+      assert.strictEqual(yield* Effect.provide(Effect.flip(connector.connect), layer), failure)
+    }))
+
+  it.scoped("tries nothing when the name is not found", () =>
+    Effect.gen(function*() {
+      const { asked, layer } = fakeNetwork(opens)
+      const error = yield* Effect.provide(Effect.flip(Connector.make({ host: "nowhere", port: 80 }).connect), layer)
+      assert.strictEqual(error._tag, "HostNotFound")
+      assert.deepStrictEqual(asked, ["nowhere:80 any"])
+    }))
+
+  it("refuses a port that is none", () => {
+    assert.throws(() => Connector.make({ host: "host", port: 0 }), RangeError)
+    assert.throws(() => Connector.make({ host: "host", port: 65536 }), RangeError)
+  })
+})
+
+describe("the deadline", () => {
+  const dialUntilDeadline = (
+    dial: Connector.Connector,
+    layer: Layer.Layer<Network.Network>,
+    duration: Duration.DurationInput
+  ) =>
+    Effect.gen(function*() {
+      const fiber = yield* Effect.fork(Effect.provide(Effect.flip(dial.connect), layer))
+      yield* TestClock.adjust(Duration.subtract(Duration.decode(duration), "1 millis"))
+      assert.isNull(fiber.unsafePoll())
+      yield* TestClock.adjust("1 millis")
+      const error = yield* Fiber.join(fiber)
+      assert.instanceOf(error, ConnectionError.ConnectTimeout)
+      return error
+    })
+
+  it.scoped("is 30 seconds by default, for an address that never answers", () =>
+    Effect.gen(function*() {
+      const { layer } = fakeNetwork(() => Effect.never, [a])
+      const error = yield* dialUntilDeadline(connector, layer, "30 seconds")
+      assert.strictEqual(error.phase, "connect")
+      assert.strictEqual(error.target, "tcp:host:80")
+      assert.deepStrictEqual(error.duration, Duration.seconds(30))
+      assert.deepStrictEqual(error.attempts, [])
+    }))
+
+  it.scoped("covers all attempts together, and tells them all", () =>
+    Effect.gen(function*() {
+      const { asked, layer } = fakeNetwork((address) =>
+        address === a ? Effect.zipRight(Effect.sleep("2 seconds"), Effect.fail(refused(address))) : Effect.never
+      )
+      const dial = Connector.make({ host: "host", port: 80, timeout: "5 seconds" })
+      const error = yield* dialUntilDeadline(dial, layer, "5 seconds")
+      assert.deepStrictEqual(
+        error.attempts.map(({ address, error, startedAfter }) => [address, startedAfter, error._tag]),
+        [[a, 0, "ConnectionRefused"], [b, 2000, "ConnectTimeout"]]
+      )
+      assert.strictEqual(asked.length, 3)
+    }))
+
+  it.scoped("covers the look-up of the name", () =>
+    Effect.gen(function*() {
+      const network = Layer.succeed(Network.Network, {
+        listen: () => Effect.dieMessage("nobody listens here"),
+        connect: () => Effect.dieMessage("there is no address yet"),
+        resolve: () => Effect.never
+      })
+      const error = yield* dialUntilDeadline(connector, network, "30 seconds")
+      assert.strictEqual(error.phase, "resolve")
+    }))
+
+  it.scoped("holds for a path as well", () =>
+    Effect.gen(function*() {
+      const { layer } = fakeNetwork(() => Effect.never)
+      const error = yield* dialUntilDeadline(Connector.unix("/run/x", { timeout: "1 second" }), layer, "1 second")
+      assert.strictEqual(error.target, "unix:/run/x")
+    }))
+
+  it.scoped("closes a connection that is established in the same moment", () =>
+    Effect.gen(function*() {
+      let opened: Transport | undefined
+      const { layer } = fakeNetwork(() =>
+        Effect.uninterruptible(Effect.tap(
+          Effect.zipRight(Effect.sleep("30 seconds"), opens(a)),
+          (transport) => opened = transport
+        )), [a])
+      const fiber = yield* Effect.fork(Effect.provide(Effect.exit(connector.connect), layer))
+      yield* TestClock.adjust("30 seconds")
+      const exit = yield* Fiber.join(fiber)
+      // Either is right: what must not be is a failure that leaves the connection open.
+      if (Exit.isFailure(exit)) assert.strictEqual((yield* opened!.closed)._tag, "Lost")
+      else assert.isDefined(opened)
+    }))
+})
+
+describe("the Scope", () => {
+  it.effect("holds the transport: it is closed with it", () =>
+    Effect.gen(function*() {
+      const { layer } = fakeNetwork(opens)
+      const scope = yield* Scope.make()
+      const transport = yield* connector.connect.pipe(Scope.extend(scope), Effect.provide(layer))
+      yield* Effect.fork(Scope.close(scope, Exit.interrupt(yield* Effect.fiberId)))
+      const reason = yield* transport.closed
+      assert.isTrue(reason._tag === "Lost" && reason.error._tag === "ConnectionAborted")
+    }))
+
+  it.scoped("an interruption gives the attempt up at once", () =>
+    Effect.gen(function*() {
+      const started = yield* Deferred.make<void>()
+      const gaveUp = yield* Deferred.make<void>()
+      const { asked, layer } = fakeNetwork(() =>
+        Effect.zipRight(Deferred.succeed(started, undefined), Effect.never).pipe(
+          Effect.onInterrupt(() => Deferred.succeed(gaveUp, undefined))
+        )
+      )
+      const fiber = yield* Effect.fork(Effect.provide(connector.connect, layer))
+      yield* Deferred.await(started)
+      yield* Fiber.interrupt(fiber)
+      yield* Deferred.await(gaveUp)
+      assert.strictEqual(asked.length, 2)
+    }))
+})
+
+describe("descriptions", () => {
+  const connectorOf = (description: string) =>
+    Connector.fromEndpoint(Either.getOrThrow(Endpoint.parseClient(description)))
+
+  it("are read back from the target", () => {
+    for (const description of ["tcp:example.com:443", "tcp:\\:\\:1:80", "unix:/run/x"]) {
+      assert.strictEqual(connectorOf(description).target, description)
+    }
+    assert.isTrue(Connector.isConnector(connector))
+    assert.isFalse(Connector.isConnector({ target: "tcp:host:80" }))
+  })
+
+  it.scoped("say where to connect from, and how long it may take", () =>
+    Effect.gen(function*() {
+      const { asked, layer } = fakeNetwork(() => Effect.never)
+      const dial = connectorOf("tcp:host:80:timeout=0.5:bindAddress=127.0.0.1").connect
+      const fiber = yield* Effect.fork(Effect.provide(Effect.flip(dial), layer))
+      yield* TestClock.adjust("500 millis")
+      assert.strictEqual((yield* Fiber.join(fiber))._tag, "ConnectTimeout")
+      assert.strictEqual(asked[0], "host:80 IPv4")
+    }))
+})
+
+describe("the operating system's network", () => {
+  const exchange = (dial: Connector.Connector, listener: Effect.Effect.Success<ReturnType<typeof Network.listen>>) =>
+    Effect.gen(function*() {
+      const client = yield* dial.connect
+      const server = yield* listener.accept
+      yield* client.write(new TextEncoder().encode("ping"))
+      assert.strictEqual(new TextDecoder().decode((yield* server.pull) ?? undefined), "ping")
+      yield* client.closeWrite
+    })
+
+  it.scopedLive("reaches localhost, whatever family its first address has", () =>
+    Effect.gen(function*() {
+      const listener = yield* Network.listen(Address.tcp("127.0.0.1", 0))
+      const port = (listener.address as Address.TcpAddress).port
+      yield* exchange(Connector.make({ host: "localhost", port }), listener)
+    }).pipe(Effect.provide(NodeNetwork.layer)))
+
+  it.scopedLive("reaches a path", () =>
+    Effect.gen(function*() {
+      const directory = mkdtempSync(join(tmpdir(), "connector-"))
+      yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(directory, { recursive: true })))
+      const path = join(directory, "s")
+      const listener = yield* Network.listen(Address.unix(path))
+      yield* exchange(Connector.unix(path), listener)
+    }).pipe(Effect.provide(NodeNetwork.layer)))
+
+  it.scopedLive("says where nobody listens", () =>
+    Effect.gen(function*() {
+      const { address } = yield* Effect.scoped(Network.listen(Address.tcp("127.0.0.1", 0)))
+      const port = (address as Address.TcpAddress).port
+      const error = yield* Effect.flip(Connector.make({ host: "127.0.0.1", port }).connect)
+      assert.strictEqual(error._tag, "ConnectionRefused")
+    }).pipe(Effect.provide(NodeNetwork.layer)))
+})
