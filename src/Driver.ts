@@ -82,7 +82,8 @@ export interface Carrier<F> {
   readonly driver: (events: Events<F>) => Driver
   readonly localAddress: Address
   readonly remoteAddress: Address
-  readonly options: Transport.TransportOptions
+  /** `undefined`: the carrier has nothing that could be set. */
+  readonly options: Transport.TransportOptions | undefined
   readonly handle: unknown
   readonly limits: ResolvedLimits
 }
@@ -247,7 +248,7 @@ class DrivenTransport<F, E> implements Transport.Transport<E | ConnectionError.C
   }
 
   get options() {
-    return this.carrier.options
+    return this.carrier.options ?? noOptions
   }
 
   get unsafeHandle() {
@@ -472,6 +473,8 @@ class DrivenTransport<F, E> implements Transport.Transport<E | ConnectionError.C
     })
   }
 }
+
+const noOptions: Transport.TransportOptions = { noDelay: undefined, keepAlive: undefined }
 
 const byUs = { side: "local", code: undefined, syscall: undefined, cause: undefined } as const
 

@@ -174,7 +174,7 @@ export const pair = (
         },
         localAddress: Address.memory(local),
         remoteAddress: Address.memory(remote),
-        options: { noDelay: undefined, keepAlive: undefined },
+        options: undefined,
         handle: undefined,
         limits
       }, clock)

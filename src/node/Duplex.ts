@@ -53,8 +53,6 @@ class DuplexDriver extends StreamDriver<stream.Duplex> implements Driver.Driver 
   }
 }
 
-const noOptions: Transport.TransportOptions = { noDelay: undefined, keepAlive: undefined }
-
 /**
  * Takes over a Duplex: from here on nobody else reads, writes or ends it. The transport is tied to the Scope.
  *
@@ -79,7 +77,7 @@ export const from = (
       driver: (events: Driver.Events<SystemFailure>) => new DuplexDriver(duplex, events),
       localAddress: options.localAddress ?? Address.pipe("local"),
       remoteAddress: options.remoteAddress ?? Address.pipe("duplex"),
-      options: noOptions,
+      options: undefined,
       handle: duplex,
       limits: Driver.resolveLimits(options)
     })

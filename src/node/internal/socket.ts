@@ -15,7 +15,7 @@ import * as Address from "../../Address.ts"
 import type { SystemFailure } from "../../ConnectionError.ts"
 import * as Driver from "../../Driver.ts"
 import type * as Transport from "../../Transport.ts"
-import { StreamDriver } from "./streamDriver.ts"
+import { driverOf, StreamDriver } from "./streamDriver.ts"
 
 /** What a socket is made with, whoever makes it. `highWaterMark` counts for both directions. */
 export const socketOptions = { allowHalfOpen: true, highWaterMark: 1 } as const
@@ -30,10 +30,8 @@ export interface SocketSettings {
 const nothing = new Uint8Array(0)
 
 function onDrain(this: net.Socket) {
-  drivers.get(this)?.drained()
+  ;(driverOf(this) as unknown as SocketDriver).drained()
 }
-
-const drivers = new WeakMap<net.Socket, SocketDriver>()
 
 class SocketDriver extends StreamDriver<net.Socket> implements Driver.Driver {
   private readonly isTcp: boolean
@@ -47,7 +45,6 @@ class SocketDriver extends StreamDriver<net.Socket> implements Driver.Driver {
   constructor(socket: net.Socket, events: Driver.Events<SystemFailure>, isTcp: boolean) {
     super(socket, events)
     this.isTcp = isTcp
-    drivers.set(socket, this)
     socket.on("drain", onDrain)
   }
 
@@ -166,7 +163,7 @@ const carrier = (
   driver: (events) => new SocketDriver(socket, events, settings.kind === "tcp"),
   localAddress: local ?? tcpAddress(socket.localAddress, socket.localPort),
   remoteAddress: remote ?? tcpAddress(socket.remoteAddress, socket.remotePort),
-  options: settings.kind === "tcp" ? tcpOptions(socket, settings) : noOptions,
+  options: settings.kind === "tcp" ? tcpOptions(socket, settings) : undefined,
   handle: socket,
   limits: settings.limits
 })
@@ -178,8 +175,6 @@ export const unsafeOpen = (
   remote: Address.Address | undefined,
   clock: Clock.Clock
 ): Transport.Transport => Driver.unsafeOpen(carrier(socket, settings, local, remote), clock)
-
-const noOptions: Transport.TransportOptions = { noDelay: undefined, keepAlive: undefined }
 
 /** Node has no getsockopt: the value last set is remembered. */
 const tcpOptions = (socket: net.Socket, settings: SocketSettings): Transport.TransportOptions => {

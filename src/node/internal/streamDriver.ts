@@ -17,6 +17,9 @@ interface Carried extends Duplex {
   [driverKey]: StreamDriver<Duplex>
 }
 
+/** The driver that carries the stream. */
+export const driverOf = (stream: Duplex): StreamDriver<Duplex> => (stream as Carried)[driverKey]
+
 // Listeners are functions of the module, which find their driver on the stream: a closure for each of them would cost
 // every idle connection its memory.
 function onData(this: Carried, chunk: Uint8Array) {
