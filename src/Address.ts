@@ -247,6 +247,15 @@ export const memory = (name: string): MemoryAddress => new MemoryAddress({ name 
 export const unspecified = (family: Family): TcpAddress => tcp(family === "IPv4" ? "0.0.0.0" : "::", 0)
 
 /**
+ * Whether it stands for every address of its family, as a listener's may: `0.0.0.0` or `::`.
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const isUnspecified = (address: Address): boolean =>
+  address._tag === "TcpAddress" && (address.host === "0.0.0.0" || address.host === "::")
+
+/**
  * Whether a value is an `Address`.
  *
  * @since 0.1.0

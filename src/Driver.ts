@@ -4,7 +4,9 @@
  *
  * @since 0.1.0
  */
-import type * as Clock from "effect/Clock"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as DefaultServices from "effect/DefaultServices"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -17,7 +19,9 @@ import type { Address } from "./Address.ts"
 import * as ConnectionError from "./ConnectionError.ts"
 import { async } from "./internal/async.ts"
 import type { Timers } from "./internal/connection.ts"
-import { concurrentPull, Connection } from "./internal/connection.ts"
+import { Connection } from "./internal/connection.ts"
+import { Immediate } from "./internal/immediate.ts"
+import { forEach, Pull } from "./internal/input.ts"
 import type { Waiter } from "./internal/writeBuffer.ts"
 import * as Transport from "./Transport.ts"
 
@@ -202,12 +206,26 @@ const macrotask: (run: () => void) => void = typeof setImmediate === "function"
   ? (run) => void setImmediate(run)
   : (run) => void setTimeout(run, 0)
 
+const liveClock = Context.get(DefaultServices.liveServices, Clock.Clock)
+
+/** The host's longest: what is later than that does not come (24.8 days). */
+const maxDelay = 2 ** 31 - 1
+
+/** A timer of the host, where it is the Clock: a fiber that sleeps costs 30 KB of garbage for every connection that closes. */
+const scheduleLive: Timers["schedule"] = (delay, run) => {
+  if (delay > maxDelay) return () => {}
+  const timer = setTimeout(run, delay)
+  return () => clearTimeout(timer)
+}
+
+const scheduleBy = (clock: Clock.Clock): Timers["schedule"] => (delay, run) => {
+  const fiber = Effect.runFork(Effect.andThen(clock.sleep(Duration.millis(delay)), Effect.sync(run)))
+  return () => fiber.unsafeInterruptAsFork(FiberId.none)
+}
+
 const makeTimers = (clock: Clock.Clock): Timers => ({
   now: () => clock.unsafeCurrentTimeMillis(),
-  schedule: (delay, run) => {
-    const fiber = Effect.runFork(Effect.andThen(clock.sleep(Duration.millis(delay)), Effect.sync(run)))
-    return () => fiber.unsafeInterruptAsFork(FiberId.none)
-  },
+  schedule: clock === liveClock ? scheduleLive : scheduleBy(clock),
   macrotask
 })
 
@@ -223,14 +241,22 @@ const timersOf = (clock: Clock.Clock): Timers => {
   return timers
 }
 
-class DrivenTransport<F, E> implements Transport.Transport<E | ConnectionError.ConnectionLost> {
+type Lost<E> = E | ConnectionError.ConnectionLost
+
+class DrivenTransport<F, E> implements Transport.Transport<Lost<E>> {
   readonly [Transport.TypeId]: Transport.TypeId = Transport.TypeId
   readonly connection: Connection<F>
   private readonly carrier: Carrier<F>
   private readonly describe: Describe<F, E>
-  private error: E | ConnectionError.ConnectionLost | undefined = undefined
-  private reason: Transport.CloseReason<E | ConnectionError.ConnectionLost> | undefined = undefined
-  private pullEffect: Effect.Effect<Uint8Array | null, E | ConnectionError.ConnectionLost> | undefined = undefined
+  private error: Lost<E> | undefined = undefined
+  private reason: Transport.CloseReason<Lost<E>> | undefined = undefined
+  // Made when they are asked for first: a connection that idles does without.
+  private puller: Pull<Lost<E>> | undefined = undefined
+  private handler: Transport.Transport<Lost<E>>["forEach"] | undefined = undefined
+  private unreader: Transport.Transport<Lost<E>>["unread"] | undefined = undefined
+  private writer: Transport.Transport<Lost<E>>["write"] | undefined = undefined
+  private allWriter: Transport.Transport<Lost<E>>["writeAll"] | undefined = undefined
+  private counters: Transport.Transport<Lost<E>>["stats"] | undefined = undefined
   private outgoingQueue: Queue.Enqueue<Uint8Array> | undefined = undefined
 
   constructor(carrier: Carrier<F>, timers: Timers, describe: Describe<F, E>) {
@@ -258,85 +284,59 @@ class DrivenTransport<F, E> implements Transport.Transport<E | ConnectionError.C
   // --- reading -----------------------------------------------------------------
 
   get pull() {
-    return this.pullEffect ??= this.makePull()
+    this.puller ??= new Pull(this.connection, (readiness) => this.noInput(readiness))
+    return this.puller.effect
   }
 
-  private makePull(): Effect.Effect<Uint8Array | null, E | ConnectionError.ConnectionLost> {
-    const { connection } = this
-    // Hot path: no generator, no fiber, no allocation. `take` is the last step, see `Connection.readiness`.
-    const take = Effect.sync(() => connection.take())
-    const poll: Effect.Effect<Uint8Array | null, E | ConnectionError.ConnectionLost> = Effect.suspend(() => {
-      if (connection.pulling) return Effect.die(new Error(concurrentPull))
-      if (connection.outOfBreath()) return breath
-      switch (connection.readiness()) {
-        case "ready":
-          return take
-        case "pending":
-          return park
-        case "lost":
-          return Exit.fail(this.lossError())
-        case "discarded":
-          return Exit.fail(this.closedError())
-      }
-    })
-    const notified = async<void>((resume) => {
-      const notify = () => resume(Exit.void)
-      // The fiber may have yielded since it looked.
-      if (connection.pulling) notify()
-      else connection.awaitInput(notify)
-      return () => connection.forgetReader(notify)
-    })
-    // Polls only when the waiting is over: bytes taken inside it would be lost to an interruption on their way out.
-    const park = Effect.flatMap(notified, () => poll)
-    const breath = Effect.async<Uint8Array | null, E | ConnectionError.ConnectionLost>((resume) => {
-      connection.breathe(() => resume(poll))
-    })
-    return poll
+  get forEach(): Transport.Transport<Lost<E>>["forEach"] {
+    return this.handler ??= (f) => forEach(this.connection, (readiness) => this.noInput(readiness), f)
   }
 
   get stream() {
     return Transport.streamFromPull(this.pull)
   }
 
-  unread = (bytes: Uint8Array): Effect.Effect<void> => Effect.sync(() => this.connection.unread(bytes))
+  get unread() {
+    return this.unreader ??= (bytes) => Effect.sync(() => this.connection.unread(bytes))
+  }
 
   // --- writing -----------------------------------------------------------------
 
-  write = (
-    bytes: Uint8Array
-  ): Effect.Effect<void, E | ConnectionError.ConnectionLost | ConnectionError.WriteAfterEnd> =>
-    Effect.suspend(() => {
-      if (!(bytes instanceof Uint8Array)) return Effect.die(notBytes(bytes))
-      const { connection } = this
-      const room = connection.admits()
-      if (connection.report !== undefined || connection.writeEnded) return Exit.fail(this.refusal())
-      if (bytes.length === 0) return Exit.void
-      if (!room) return this.awaitRoom([bytes], 0)
-      connection.push(bytes)
-      return this.breath()
-    })
+  get write() {
+    return this.writer ??= (bytes) => new Write(this, bytes)
+  }
 
-  writeAll = (
-    chunks: Iterable<Uint8Array>
-  ): Effect.Effect<void, E | ConnectionError.ConnectionLost | ConnectionError.WriteAfterEnd> =>
-    Effect.suspend(() => {
-      const all = Array.from(chunks)
-      // Not `find`: undefined is a value that can be wrong.
-      const wrong = all.findIndex((chunk) => !(chunk instanceof Uint8Array))
-      return wrong < 0 ? this.accept(all) : Effect.die(notBytes(all[wrong]))
-    })
+  get writeAll() {
+    return this.allWriter ??= (chunks) => new WriteAll(this, chunks)
+  }
 
-  private accept(
-    chunks: ReadonlyArray<Uint8Array>
-  ): Effect.Effect<void, E | ConnectionError.ConnectionLost | ConnectionError.WriteAfterEnd> {
+  /** Accepts a chunk, or waits for room. */
+  accept(bytes: Uint8Array): Effect.Effect<void, Lost<E> | ConnectionError.WriteAfterEnd> {
+    if (!(bytes instanceof Uint8Array)) return Effect.die(notBytes(bytes))
+    const { connection } = this
+    const room = connection.admits()
+    if (connection.report !== undefined || connection.writeEnded) return Exit.fail(this.refusal())
+    if (bytes.length === 0) return Exit.void
+    if (!room) return this.awaitRoom([bytes], 0)
+    connection.push(bytes)
+    return this.breath()
+  }
+
+  /** Accepts chunk after chunk, or waits for room. */
+  acceptAll(chunks: Iterable<Uint8Array>): Effect.Effect<void, Lost<E> | ConnectionError.WriteAfterEnd> {
+    const all: ReadonlyArray<Uint8Array> = Array.isArray(chunks) ? chunks : Array.from(chunks)
+    for (let index = 0; index < all.length; index++) {
+      if (!(all[index] instanceof Uint8Array)) return Effect.die(notBytes(all[index]))
+    }
     const { connection } = this
     let room = connection.admits()
     if (connection.report !== undefined || connection.writeEnded) return Exit.fail(this.refusal())
-    for (let next = 0; next < chunks.length; next++) {
+    for (let next = 0; next < all.length; next++) {
       // `admits` hands over what is buffered, and may find the carrier gone.
       if (connection.report !== undefined) return Exit.fail(this.refusal())
-      if (!room) return this.awaitRoom(chunks, next)
-      connection.push(chunks[next]!)
+      // The array is the caller's, who may go on with it.
+      if (!room) return this.awaitRoom(all.slice(next), 0)
+      connection.push(all[next]!)
       room = connection.admits()
     }
     return this.breath()
@@ -352,7 +352,7 @@ class DrivenTransport<F, E> implements Transport.Transport<E | ConnectionError.C
   private awaitRoom(
     chunks: ReadonlyArray<Uint8Array>,
     next: number
-  ): Effect.Effect<void, E | ConnectionError.ConnectionLost | ConnectionError.WriteAfterEnd> {
+  ): Effect.Effect<void, Lost<E> | ConnectionError.WriteAfterEnd> {
     return async((resume) => {
       const waiter: Waiter = this.connection.awaitRoom(
         chunks,
@@ -371,7 +371,7 @@ class DrivenTransport<F, E> implements Transport.Transport<E | ConnectionError.C
     return this.outgoingQueue ??= new Outgoing(this, this.connection)
   }
 
-  get flush(): Effect.Effect<void, E | ConnectionError.ConnectionLost> {
+  get flush(): Effect.Effect<void, Lost<E>> {
     return Effect.suspend(() => {
       const { connection } = this
       connection.send()
@@ -380,7 +380,7 @@ class DrivenTransport<F, E> implements Transport.Transport<E | ConnectionError.C
     })
   }
 
-  get closeWrite(): Effect.Effect<void, E | ConnectionError.ConnectionLost> {
+  get closeWrite(): Effect.Effect<void, Lost<E>> {
     return Effect.suspend(() => {
       const { connection } = this
       connection.closeWrite()
@@ -389,7 +389,7 @@ class DrivenTransport<F, E> implements Transport.Transport<E | ConnectionError.C
   }
 
   /** Suspends until it holds; then fails if the connection was lost. */
-  private until(holds: () => boolean): Effect.Effect<void, E | ConnectionError.ConnectionLost> {
+  private until(holds: () => boolean): Effect.Effect<void, Lost<E>> {
     const outcome = Effect.suspend(() => this.connection.report === undefined ? Exit.void : Exit.fail(this.lossError()))
     return Effect.zipRight(this.awaitCondition(holds), outcome)
   }
@@ -399,65 +399,75 @@ class DrivenTransport<F, E> implements Transport.Transport<E | ConnectionError.C
   get close(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.connection.close()
-      return this.awaitCondition(this.isOver)
+      return this.untilOver
     })
   }
 
   get abort(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.connection.abort()
-      return this.awaitCondition(this.isOver)
+      return this.untilOver
     })
   }
 
-  get closed(): Effect.Effect<Transport.CloseReason<E | ConnectionError.ConnectionLost>> {
-    return Effect.suspend(() => Effect.map(this.awaitCondition(this.isOver), () => this.closeReason()))
+  get closed(): Effect.Effect<Transport.CloseReason<Lost<E>>> {
+    return Effect.suspend(() => Effect.map(this.untilOver, () => this.closeReason()))
   }
 
-  private isOver = () => this.connection.state === "closed"
+  private get untilOver(): Effect.Effect<void> {
+    return this.awaitCondition(() => this.connection.state === "closed")
+  }
 
   awaitCondition(holds: () => boolean): Effect.Effect<void> {
     if (holds()) return Exit.void
     return async<void>((resume) => this.connection.awaitCondition(holds, () => resume(Exit.void)))
   }
 
-  private closeReason(): Transport.CloseReason<E | ConnectionError.ConnectionLost> {
+  private closeReason(): Transport.CloseReason<Lost<E>> {
     const { bytesRead, bytesWritten, firstEnded, peerEnded, report } = this.connection
     return this.reason ??= report !== undefined
       ? { _tag: "Lost", error: this.lossError() }
       : { _tag: "Clean", firstEnded: firstEnded ?? "local", peerEnded, bytesRead, bytesWritten }
   }
 
-  stats = (): Transport.TransportStats => {
-    const { bytesRead, bytesWritten, lastRead, lastWrite, peerEnded, pulling, unreadBytes, writes } = this.connection
-    return {
-      bytesRead,
-      bytesWritten,
-      buffered: writes.buffered,
-      unread: unreadBytes,
-      writersWaiting: writes.waiting,
-      pulling,
-      peerEnded,
-      lastRead,
-      lastWrite
+  get stats() {
+    return this.counters ??= () => {
+      const { bytesRead, bytesWritten, lastRead, lastWrite, peerEnded, pulling, unreadBytes, writes } = this.connection
+      return {
+        bytesRead,
+        bytesWritten,
+        buffered: writes.buffered,
+        unread: unreadBytes,
+        writersWaiting: writes.waiting,
+        pulling,
+        peerEnded,
+        lastRead,
+        lastWrite
+      }
     }
   }
 
   // --- errors: made when somebody looks, once ------------------------------------
 
-  private refusal(): E | ConnectionError.ConnectionLost | ConnectionError.WriteAfterEnd {
+  private refusal(): Lost<E> | ConnectionError.WriteAfterEnd {
     return this.connection.report !== undefined
       ? this.lossError()
       : new ConnectionError.WriteAfterEnd({ localAddress: this.localAddress, remoteAddress: this.remoteAddress })
   }
 
-  private lossError(): E | ConnectionError.ConnectionLost {
+  private lossError(): Lost<E> {
     if (this.error !== undefined) return this.error
-    const { loss, ...counts } = this.connection.report!
-    const detail = { ...counts, localAddress: this.localAddress, remoteAddress: this.remoteAddress }
+    // Key by key: spreads of objects like these take V8's slow path, 5 µs for every connection that a peer resets.
+    const { bytesRead, bytesUnsent, bytesWritten, loss, phase } = this.connection.report!
+    const { localAddress, remoteAddress } = this.carrier
+    const detail = { phase, localAddress, remoteAddress, bytesRead, bytesWritten, bytesUnsent }
     return this.error = loss.kind === "failed"
       ? this.describe(loss.failure, detail)
       : new ConnectionError[loss.kind === "aborted" ? "ConnectionAborted" : "CloseTimeout"]({ ...detail, ...byUs })
+  }
+
+  private noInput(readiness: "lost" | "discarded"): Lost<E> {
+    return readiness === "lost" ? this.lossError() : this.closedError()
   }
 
   private closedError(): ConnectionError.ConnectionClosed {
@@ -471,6 +481,36 @@ class DrivenTransport<F, E> implements Transport.Transport<E | ConnectionError.C
       bytesWritten,
       bytesUnsent: writes.buffered
     })
+  }
+}
+
+class Write<F, E> extends Immediate<void, Lost<E> | ConnectionError.WriteAfterEnd> {
+  private readonly transport: DrivenTransport<F, E>
+  private readonly bytes: Uint8Array
+
+  constructor(transport: DrivenTransport<F, E>, bytes: Uint8Array) {
+    super()
+    this.transport = transport
+    this.bytes = bytes
+  }
+
+  commit() {
+    return this.transport.accept(this.bytes)
+  }
+}
+
+class WriteAll<F, E> extends Immediate<void, Lost<E> | ConnectionError.WriteAfterEnd> {
+  private readonly transport: DrivenTransport<F, E>
+  private readonly chunks: Iterable<Uint8Array>
+
+  constructor(transport: DrivenTransport<F, E>, chunks: Iterable<Uint8Array>) {
+    super()
+    this.transport = transport
+    this.chunks = chunks
+  }
+
+  commit() {
+    return this.transport.acceptAll(this.chunks)
   }
 }
 

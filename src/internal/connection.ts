@@ -7,6 +7,7 @@
  */
 import type * as ConnectionState from "./connectionState.ts"
 import { transitions } from "./connectionState.ts"
+import * as Turn from "./turn.ts"
 import type { Waiter } from "./writeBuffer.ts"
 import { WriteBuffer } from "./writeBuffer.ts"
 
@@ -76,12 +77,12 @@ const chunkLimit = 128
 /** What a reader dies of that finds another one. */
 export const concurrentPull = "This transport is being read already: one pull at a time"
 
-/** Connections with something to send at the end of the current microtask: one for all costs one microtask. */
-let unsent: Array<Connection<any>> = []
-const sendAll = () => {
-  const now = unsent
-  unsent = []
-  for (const connection of now) connection.send()
+/** Who waits for input. */
+export interface Reader {
+  /** False once it has left without a word, as an interrupted fiber does. */
+  readonly waits: () => boolean
+  /** There is something new to say; called once. */
+  readonly notify: () => void
 }
 
 /** Somebody who waits until something holds of the connection. */
@@ -115,7 +116,7 @@ export class Connection<F> {
   private promised = false
   private reading = false
   private demanded = false
-  private reader: (() => void) | undefined = undefined
+  private reader: Reader | undefined = undefined
   private ending = false
   private endSent = false
   private endFinished = false
@@ -146,7 +147,7 @@ export class Connection<F> {
 
   /** A reader waits for input. */
   get pulling(): boolean {
-    return this.reader !== undefined
+    return this.reader !== undefined && this.reader.waits()
   }
 
   /**
@@ -180,19 +181,16 @@ export class Connection<F> {
 
   /**
    * Tells the reader, once, that `readiness` has something new to say: at once if that came between its look and now. Only
-   * one reader waits at a time.
+   * one reader waits at a time; one that has left gives way to the next.
    */
-  awaitInput(notify: () => void): void {
-    if (this.readiness() !== "pending") return notify()
-    this.reader = notify
+  awaitInput(reader: Reader): void {
+    if (this.readiness() !== "pending") return reader.notify()
+    const gone = this.reader
+    this.reader = reader
+    // Had it not left after all, it would wait for ever.
+    if (gone !== undefined && gone !== reader) gone.notify()
     this.demanded = true
     this.startReading()
-  }
-
-  /** This reader waits no longer. If it was told already, somebody else may be waiting by now. */
-  forgetReader(notify: () => void): void {
-    if (this.reader === notify) this.reader = undefined
-    if (this.reader === undefined && this.isAhead(this.inputBytes, this.input.length)) this.stopReading()
   }
 
   /** Puts bytes in front of the input, as if they had not been taken. */
@@ -209,12 +207,21 @@ export class Connection<F> {
     this.bytesRead += chunk.length
     this.lastRead = this.timers.now()
     if (this.inputDiscarded || this.report !== undefined) return
-    // What a waiting reader is about to take does not count as read ahead.
-    const bytes = this.reader === undefined ? this.inputBytes + chunk.length : this.inputBytes
     this.input.push(chunk)
     this.inputBytes += chunk.length
+    const { reader } = this
+    if (!this.isAhead(this.inputBytes, this.input.length)) return this.wakeReader()
+    // What a waiting reader is about to take does not count as read ahead. It takes it in the microtask that is queued by
+    // waking it, before this one: or it leaves meanwhile, and does not.
+    const taken = reader !== undefined && reader.waits() &&
+      !this.isAhead(this.inputBytes - chunk.length, this.input.length)
     this.wakeReader()
-    if (this.isAhead(bytes, this.input.length)) this.stopReading()
+    if (taken) void Promise.resolve().then(this.stopIfAhead)
+    else this.stopReading()
+  }
+
+  private readonly stopIfAhead = () => {
+    if (this.isAhead(this.inputBytes, this.input.length)) this.stopReading()
   }
 
   private isAhead(bytes: number, chunks: number): boolean {
@@ -253,7 +260,7 @@ export class Connection<F> {
     const reader = this.reader
     if (reader === undefined) return
     this.reader = undefined
-    reader()
+    reader.notify()
   }
 
   private discardInput(): void {
@@ -331,6 +338,11 @@ export class Connection<F> {
     this.wakeConditions()
   }
 
+  /** What was written in this turn leaves. */
+  run(): void {
+    this.send()
+  }
+
   /** Hands over what is buffered, as far as the driver takes it, then the end if it is due, then admits who waits. */
   send(): void {
     this.sendScheduled = false
@@ -356,7 +368,7 @@ export class Connection<F> {
   private scheduleSend(): void {
     if (this.sendScheduled || this.writes.inFlight > 0 || this.sending) return
     this.sendScheduled = true
-    if (unsent.push(this) === 1) queueMicrotask(sendAll)
+    Turn.defer(this)
   }
 
   private endWrite(): void {
@@ -408,9 +420,13 @@ export class Connection<F> {
 
   private wakeConditions(): void {
     if (this.conditions.length === 0) return
-    const due = this.conditions.filter(({ holds }) => holds())
-    this.conditions = this.conditions.filter((condition) => !due.includes(condition))
-    for (const { notify } of due) notify()
+    // Not in place: who is told may come back at once.
+    const all = this.conditions
+    this.conditions = []
+    for (const condition of all) {
+      if (condition.holds()) condition.notify()
+      else this.conditions.push(condition)
+    }
   }
 
   private lose(loss: Loss<F>, event: "abort" | "failed" | "closeExpired"): void {
@@ -439,9 +455,9 @@ export class Connection<F> {
   private dispatch(event: ConnectionState.Event): void {
     const step = transitions[this.state][event]
     if (step === undefined) return
-    const [next, ...actions] = step
-    this.state = next
-    for (const action of actions) this.perform(action)
+    this.state = step[0]
+    // An array pattern would make an iterator and an array of each.
+    for (let index = 1; index < step.length; index++) this.perform(step[index] as ConnectionState.Action)
   }
 
   private perform(action: ConnectionState.Action): void {

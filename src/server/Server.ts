@@ -7,17 +7,23 @@
 import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
+import * as FiberRef from "effect/FiberRef"
+import * as HashMap from "effect/HashMap"
 import * as Metric from "effect/Metric"
+import type * as MetricLabel from "effect/MetricLabel"
+import * as Scheduler from "effect/Scheduler"
 import * as Scope from "effect/Scope"
 import * as Address from "../Address.ts"
-import type { ConnectionLost } from "../ConnectionError.ts"
+import type { ConnectionLost, ListenerClosed } from "../ConnectionError.ts"
 import { async } from "../internal/async.ts"
+import * as Turn from "../internal/turn.ts"
 import type { Listener } from "../Listener.ts"
 import type { Transport } from "../Transport.ts"
 
@@ -157,28 +163,66 @@ export const serve = <E, R>(
   listener: Listener,
   handler: (transport: Transport) => Effect.Effect<unknown, E, R>,
   options: ServeOptions = {}
+): Effect.Effect<ServerReport, never, Exclude<R, Scope.Scope>> => inTurn(accept(listener, handler, options))
+
+/** Under Effect's own scheduler connections run on the turn's; who has another one wants it. */
+const inTurn = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.withFiberRuntime((fiber) =>
+    fiber.getFiberRef(FiberRef.currentScheduler) === Scheduler.defaultScheduler
+      ? Effect.withScheduler(effect, Turn.scheduler)
+      : effect
+  )
+
+const accept = <E, R>(
+  listener: Listener,
+  handler: (transport: Transport) => Effect.Effect<unknown, E, R>,
+  options: ServeOptions
 ): Effect.Effect<ServerReport, never, Exclude<R, Scope.Scope>> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
       const max = options.maxConnections ?? Infinity
       if (!(max >= 1)) return yield* Effect.die(new RangeError(`maxConnections is at least 1, not ${max}`))
-      const connections = new Connections()
+      const connections = new Connections(yield* FiberRef.get(FiberRef.currentMetricLabels))
       const isFull = () => connections.serving >= max
-      const name = Address.format(listener.address)
+      const context = yield* Effect.context<Exclude<R, Scope.Scope>>()
+      const annotations = HashMap.set(
+        yield* FiberRef.get(FiberRef.currentLogAnnotations),
+        "listener",
+        Address.format(listener.address)
+      )
 
-      const take = (transport: Transport) =>
-        Effect.flatMap(isAdmitted(options, transport), (admitted) => {
-          const served = admitted && !isFull()
-          const connection = connections.add(transport, served)
-          const life = served ? serveOne(connections, connection, handler) : refuse(connections, connection)
-          return Effect.map(Effect.forkDaemon(Effect.uninterruptible(annotated(name, transport, life))), (fiber) => {
-            if (served) connection.fiber = fiber
-          })
+      // Runs where the accept loop does, which is an uninterruptible region: whatever happens, the connection is ended.
+      const serveOne = (connection: Connection) => {
+        const handled = Effect.interruptible(Effect.suspend(() => handler(connection.transport)))
+        return Effect.flatMap(Scope.make(), (scope) =>
+          Effect.zipRight(
+            // Set for good, since the fiber is the connection's own: what provides services takes them back at the end, and
+            // costs 10 µs and 2 KB for that.
+            FiberRef.set(FiberRef.currentContext, Context.add(context, Scope.Scope, scope)),
+            Effect.matchCauseEffect(handled as Effect.Effect<unknown, E>, {
+              onFailure: (cause) => end(connections, connection, scope, Exit.failCause(cause)),
+              onSuccess: () => end(connections, connection, scope, Exit.void)
+            })
+          ))
+      }
+      const take = (transport: Transport) => (admitted: boolean) => {
+        const served = admitted && !isFull()
+        const connection = connections.add(transport, served)
+        const life = served ? serveOne(connection) : refuse(connections, connection)
+        const annotated = FiberRef.set(FiberRef.currentLogAnnotations, annotate(annotations, transport))
+        return Effect.map(Effect.forkDaemon(Effect.zipRight(annotated, life)), (fiber) => {
+          if (served) connection.fiber = fiber
         })
+      }
       // What was polled is forked in the same uninterruptible step: no interruption finds it in nobody's hands.
-      const takeAll: Effect.Effect<void, never, Exclude<R, Scope.Scope>> = Effect.suspend(() => {
+      const takeAll: Effect.Effect<void> = Effect.suspend(() => {
         const transport = holds(options) && isFull() ? undefined : listener.unsafePoll()
-        return transport === undefined ? Effect.void : Effect.zipRight(take(transport), takeAll)
+        return transport === undefined ? Effect.void : Effect.zipRight(
+          options.admit === undefined
+            ? take(transport)(true)
+            : Effect.flatMap(isAdmitted(options.admit, transport), take(transport)),
+          takeAll
+        )
       })
       const room = Effect.suspend(() =>
         holds(options) && isFull() ? connections.until(() => !isFull() || connections.closed) : Effect.void
@@ -186,7 +230,11 @@ export const serve = <E, R>(
       // Not a race with `room`: interrupted after it has made its fibers and before it has started them, Effect's waits
       // for them for ever.
       if (max < Infinity) yield* Effect.forkDaemon(Effect.zipRight(listener.closed, connections.close))
-      const accepting = Effect.forever(Effect.zipRight(restore(Effect.zipRight(room, listener.ready)), takeAll))
+      const next = restore(max < Infinity ? Effect.zipRight(room, listener.ready) : listener.ready)
+      const accepting: Effect.Effect<never, ListenerClosed> = Effect.zipRight(
+        next,
+        Effect.flatMap(takeAll, () => accepting)
+      )
 
       const stopped = yield* Effect.exit(Effect.ignore(accepting))
       // Beside the drain: it frees the address at once, and then waits for those that it turns away.
@@ -199,52 +247,58 @@ export const serve = <E, R>(
 
 const holds = (options: ServeOptions): boolean => options.whenFull !== "refuse"
 
-const isAdmitted = ({ admit }: ServeOptions, { remoteAddress }: Transport): Effect.Effect<boolean> =>
-  admit === undefined ? Effect.succeed(true) : Effect.catchAllDefect(
+const isAdmitted = (
+  admit: (remoteAddress: Address.Address) => boolean,
+  { remoteAddress }: Transport
+): Effect.Effect<boolean> =>
+  Effect.catchAllDefect(
     Effect.sync(() => admit(remoteAddress)),
     (defect) =>
       Effect.as(Effect.logError("Asking whether to admit a peer died; it is refused", Cause.die(defect)), false)
   )
 
-const annotated = <A, E, R>(listener: string, transport: Transport, effect: Effect.Effect<A, E, R>) =>
-  Effect.annotateLogs(effect, {
-    localAddress: Address.format(transport.localAddress),
-    remoteAddress: Address.format(transport.remoteAddress),
-    listener
-  })
-
-const refuse = (connections: Connections, connection: Connection): Effect.Effect<void> =>
-  Effect.zipRight(
-    Metric.incrementBy(openConnections, 1),
-    Effect.zipRight(connection.transport.close, connections.settle(connection, "refused"))
+const annotate = (
+  annotations: HashMap.HashMap<string, unknown>,
+  { localAddress, remoteAddress }: Transport
+): HashMap.HashMap<string, unknown> =>
+  HashMap.set(
+    HashMap.set(annotations, "localAddress", Address.format(localAddress)),
+    "remoteAddress",
+    Address.format(remoteAddress)
   )
 
-/** Runs in an uninterruptible region, but for the handler: whatever happens to it, the connection is ended and counted. */
-const serveOne = <E, R>(
+const refuse = (connections: Connections, connection: Connection): Effect.Effect<void> =>
+  Effect.map(connection.transport.close, () => connections.settle(connection, "refused"))
+
+/** The handler is over: first its finalizers, then the connection. */
+const end = (
   connections: Connections,
   connection: Connection,
-  handler: (transport: Transport) => Effect.Effect<unknown, E, R>
-): Effect.Effect<void, never, Exclude<R, Scope.Scope>> =>
-  Effect.gen(function*() {
-    const { transport } = connection
-    yield* Metric.incrementBy(openConnections, 1)
-    const scope = yield* Scope.make()
-    yield* Scope.addFinalizerExit(scope, (exit) => Exit.isSuccess(exit) ? transport.close : transport.abort)
-    const handled = yield* Effect.exit(
-      Effect.interruptible(Scope.extend(Effect.suspend(() => handler(transport)), scope))
-    )
-    const idle = connection.ending === "drained" && isInterruptedOnly(handled)
-    const closed = yield* Effect.exit(Scope.close(scope, idle ? Exit.void : handled))
-    const exit = idle ? closed : Exit.zipRight(handled, closed)
-    if (Exit.isFailure(exit)) yield* logged(transport, exit.cause)
-    const outcome = Exit.isFailure(exit) ? "failed" : idle ? "drained" : "completed"
-    yield* connections.settle(connection, connection.ending === "aborted" ? "aborted" : outcome)
-  })
+  scope: Scope.CloseableScope,
+  handled: Exit.Exit<void, unknown>
+): Effect.Effect<void> => {
+  const { transport } = connection
+  const idle = connection.ending === "drained" && isInterruptedOnly(handled)
+  const graceful = idle || Exit.isSuccess(handled)
+  return Effect.flatMap(
+    Effect.exit(Scope.close(scope, graceful ? Exit.void : handled)),
+    (closed) =>
+      Effect.flatMap(graceful ? transport.close : transport.abort, () => {
+        const exit = idle ? closed : Exit.zipRight(handled, closed)
+        const outcome = Exit.isFailure(exit) ? "failed" : idle ? "drained" : "completed"
+        connections.settle(connection, connection.ending === "aborted" ? "aborted" : outcome)
+        return Exit.isFailure(exit) ? logged(transport, exit.cause) : Exit.void
+      })
+  )
+}
 
 const isInterruptedOnly = (exit: Exit.Exit<unknown, unknown>): boolean =>
   Exit.isFailure(exit) && Cause.isInterruptedOnly(exit.cause)
 
 const logged = (transport: Transport, cause: Cause.Cause<unknown>): Effect.Effect<void> => {
+  if (Cause.isFailType(cause) && isLossOf(transport, cause.error)) {
+    return Effect.logDebug("A connection was lost", cause)
+  }
   if (Cause.isInterruptedOnly(cause)) return Effect.void
   if (Cause.isDie(cause)) return Effect.logError("The handler of a connection died", cause)
   return Chunk.every(Cause.failures(cause), (error) => isLossOf(transport, error))
@@ -308,9 +362,14 @@ const drain = (connections: Connections, options: ServeOptions): Effect.Effect<v
 class Connections {
   serving = 0
   closed = false
+  private readonly labels: ReadonlyArray<MetricLabel.MetricLabel>
   private readonly open = new Set<Connection>()
   private readonly counts = { accepted: 0, refused: 0, completed: 0, failed: 0, drained: 0, aborted: 0 }
   private changed: (() => void) | undefined = undefined
+
+  constructor(labels: ReadonlyArray<MetricLabel.MetricLabel>) {
+    this.labels = labels
+  }
 
   get size(): number {
     return this.open.size
@@ -325,21 +384,18 @@ class Connections {
     this.open.add(connection)
     this.counts.accepted++
     if (served) this.serving++
+    openConnections.unsafeModify(1, this.labels)
     return connection
   }
 
   /** Nothing of it is left. */
-  settle(connection: Connection, outcome: Outcome): Effect.Effect<void> {
-    const settled = Effect.sync(() => {
-      this.open.delete(connection)
-      this.counts[outcome]++
-      if (outcome !== "refused") this.serving--
-      this.changed?.()
-    })
-    return Effect.zipRight(
-      Effect.zipRight(Metric.increment(outcomes[outcome]), Metric.incrementBy(openConnections, -1)),
-      settled
-    )
+  settle(connection: Connection, outcome: Outcome): void {
+    this.open.delete(connection)
+    this.counts[outcome]++
+    if (outcome !== "refused") this.serving--
+    outcomes[outcome].unsafeUpdate(1, this.labels)
+    openConnections.unsafeModify(-1, this.labels)
+    this.changed?.()
   }
 
   /** Nothing is accepted any more: whoever waits for room looks again. */

@@ -11,9 +11,20 @@ const microtasks = async () => {
   for (let turn = 0; turn < 5; turn++) await Promise.resolve()
 }
 
+/** Somebody who waits, and counts how often it was told. */
 const notified = () => {
   let times = 0
-  return Object.assign(() => void times++, { times: () => times })
+  let waiting = true
+  const notify = () => void times++
+  return Object.assign(notify, {
+    notify,
+    times: () => times,
+    waits: () => waiting,
+    /** Without a word, as an interrupted fiber does. */
+    leave: () => {
+      waiting = false
+    }
+  })
 }
 
 /** Pulls as the shell does: looks, and takes. */
@@ -133,13 +144,21 @@ describe("Connection", () => {
       assert.deepStrictEqual(driver.calls, ["startReading", "stopReading"])
     })
 
-    it("a reader that was told and gives up leaves no more than the bound behind", () => {
+    it("a reader that was told and has left leaves no more than the bound behind", async () => {
       const { connection, driver } = open({ readBufferSize: 10 })
-      const reader = notified()
-      connection.awaitInput(reader)
+      connection.awaitInput(notified())
       connection.received(bytes(50))
-      connection.forgetReader(reader)
+      assert.deepStrictEqual(driver.calls, ["startReading"])
+      await microtasks()
       assert.deepStrictEqual(driver.calls, ["startReading", "stopReading"])
+    })
+
+    it("a reader that was told and takes what is beyond the bound stops nothing", async () => {
+      const { connection, driver } = open({ readBufferSize: 10 })
+      connection.awaitInput(Object.assign(notified(), { notify: () => void pull(connection) }))
+      connection.received(bytes(50))
+      await microtasks()
+      assert.deepStrictEqual(driver.calls, ["startReading"])
     })
 
     it("reads no more than 128 chunks ahead, however small, and goes on when half of them are taken", () => {
@@ -168,27 +187,35 @@ describe("Connection", () => {
       }
     })
 
-    it("with a readBufferSize of 0 a reader that gives up stops the driver", () => {
+    it("with a readBufferSize of 0 a reader that has left lets one chunk in, which stops the driver", () => {
       const { connection, driver } = open({ readBufferSize: 0 })
       const reader = notified()
       connection.awaitInput(reader)
-      connection.forgetReader(reader)
-      assert.deepStrictEqual(driver.calls, ["startReading", "stopReading"])
+      reader.leave()
       assert.isFalse(connection.pulling)
+      connection.received(bytes(1))
+      assert.deepStrictEqual(driver.calls, ["startReading", "stopReading"])
+      assert.deepStrictEqual(pull(connection), [0])
     })
 
-    it("a reader that gives up after it was told does not take the place of the next one", () => {
+    it("a reader that has left gives way to the next one", () => {
       const { connection } = open()
       const first = notified()
       const second = notified()
       connection.awaitInput(first)
-      connection.received(bytes(1))
-      pull(connection)
+      first.leave()
       connection.awaitInput(second)
-      connection.forgetReader(first)
       assert.isTrue(connection.pulling)
       connection.received(bytes(1))
       assert.strictEqual(second.times(), 1)
+    })
+
+    it("a reader that was taken for gone is told that another one came", () => {
+      const { connection } = open()
+      const first = notified()
+      connection.awaitInput(first)
+      connection.awaitInput(notified())
+      assert.strictEqual(first.times(), 1)
     })
 
     it("a chunk that comes within startReading is there for the reader", () => {
@@ -288,7 +315,6 @@ describe("Connection", () => {
       connection.close()
       assert.deepStrictEqual(driver.calls.slice(2), ["startReading", "end"])
       connection.received(bytes(100))
-      connection.forgetReader(reader)
       assert.strictEqual(driver.count("stopReading"), 1)
     })
 
@@ -1053,7 +1079,7 @@ describe("Connection", () => {
         let waiter: ReturnType<Connection<string>["awaitRoom"]> | undefined
         let waiting: Array<number> = []
         let unreadable: Uint8Array | undefined
-        let waitingReader: (() => void) | undefined
+        let waitingReader: ReturnType<typeof notified> | undefined
         connection.awaitCondition(() => connection.state === "closed", () => void closed++)
         const settleWaiter = () => {
           if (waiter === undefined || waiter.outcome === "waiting") return
@@ -1086,7 +1112,7 @@ describe("Connection", () => {
               break
             case "take": {
               if (connection.pulling) {
-                connection.forgetReader(waitingReader!)
+                waitingReader!.leave()
                 break
               }
               const readiness = connection.readiness()
@@ -1096,7 +1122,7 @@ describe("Connection", () => {
                 else given.push(...chunk)
                 unreadable = chunk ?? undefined
               } else if (readiness === "pending") {
-                connection.awaitInput(waitingReader = () => {})
+                connection.awaitInput(waitingReader = notified())
               } else if (readiness === "lost") assert.isDefined(connection.report)
               break
             }

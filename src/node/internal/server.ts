@@ -11,6 +11,7 @@ import * as net from "node:net"
 import * as Address from "../../Address.ts"
 import type { ListenError } from "../../ConnectionError.ts"
 import * as ConnectionError from "../../ConnectionError.ts"
+import * as Turn from "../../internal/turn.ts"
 import * as Listener from "../../Listener.ts"
 import type { ListenOptions } from "../../Network.ts"
 import * as DescriptorWatch from "./descriptorWatch.ts"
@@ -106,11 +107,15 @@ export const listen = (
       const settings = { ...binding.settings, kind: isUnix ? "unix" : "tcp" } as const
       const { listener, offer } = Listener.make({ address, maxPending: options.maxPending ?? 128, stop })
       const watch = yield* DescriptorWatch.make(address)
-      // A UNIX client is unnamed, and the kernel does not tell its name if it has one.
-      const [local, remote] = isUnix ? [address, Address.unix("")] : []
+      // Bound to one address, all connections have it: no getsockname(2) for each. A UNIX client is unnamed, and the kernel
+      // does not tell its name if it has one.
+      const local = Address.isUnspecified(address) ? undefined : address
+      const remote = isUnix ? Address.unix("") : undefined
       accept = (connection) => {
+        Turn.begin()
         watch.accepted()
         offer(socket.unsafeOpen(connection, settings, local, remote, clock))
+        Turn.end()
       }
       for (const connection of early.splice(0)) accept(connection)
       yield* Effect.addFinalizer(() => listener.close)

@@ -14,6 +14,7 @@ import type * as net from "node:net"
 import * as Address from "../../Address.ts"
 import type { SystemFailure } from "../../ConnectionError.ts"
 import * as Driver from "../../Driver.ts"
+import * as Turn from "../../internal/turn.ts"
 import type * as Transport from "../../Transport.ts"
 import { driverOf, StreamDriver } from "./streamDriver.ts"
 
@@ -29,8 +30,26 @@ export interface SocketSettings {
 
 const nothing = new Uint8Array(0)
 
+/**
+ * Up to so many bytes, many chunks are copied into one: that costs less than what Node does for each chunk of a writev
+ * (16 × 64 B: 0.5 µs against 20 µs).
+ */
+const joinLimit = 16384
+
+const join = (chunks: ReadonlyArray<Uint8Array>, bytes: number): Uint8Array => {
+  const joined = Buffer.allocUnsafeSlow(bytes)
+  let at = 0
+  for (const chunk of chunks) {
+    joined.set(chunk, at)
+    at += chunk.length
+  }
+  return joined
+}
+
 function onDrain(this: net.Socket) {
+  Turn.begin()
   ;(driverOf(this) as unknown as SocketDriver).drained()
+  Turn.end()
 }
 
 class SocketDriver extends StreamDriver<net.Socket> implements Driver.Driver {
@@ -45,7 +64,6 @@ class SocketDriver extends StreamDriver<net.Socket> implements Driver.Driver {
   constructor(socket: net.Socket, events: Driver.Events<SystemFailure>, isTcp: boolean) {
     super(socket, events)
     this.isTcp = isTcp
-    socket.on("drain", onDrain)
   }
 
   override startReading(): void {
@@ -63,14 +81,18 @@ class SocketDriver extends StreamDriver<net.Socket> implements Driver.Driver {
     const socket = this.stream
     if (chunks.length === 1) {
       socket.write(chunks[0]!)
+    } else if (bytes <= joinLimit) {
+      socket.write(join(chunks, bytes))
     } else {
       // One writev for all that was written in this turn.
       socket.cork()
       for (const chunk of chunks) socket.write(chunk)
       socket.uncork()
     }
-    // Nothing left in the stream: the kernel took it all within the call. `'drain'` follows all the same, for nothing.
+    // Nothing left in the stream: the kernel took it all within the call.
     if (socket.writableLength === 0 && socket.errored === null) return true
+    // Not before: `'drain'` follows every write, and would be heard for nothing.
+    if (this.inFlight === 0) socket.once("drain", onDrain)
     this.inFlight = bytes
     return false
   }
@@ -100,7 +122,7 @@ class SocketDriver extends StreamDriver<net.Socket> implements Driver.Driver {
         this.step()
       })
     }
-    socket.end()
+    super.end()
   }
 
   private step(): void {
@@ -108,8 +130,10 @@ class SocketDriver extends StreamDriver<net.Socket> implements Driver.Driver {
     this.stepDue = true
     setImmediate(() => {
       this.stepDue = false
+      Turn.begin()
       let chunk: Uint8Array | null
       while (!this.paused && (chunk = this.stream.read() as Uint8Array | null) !== null) this.events.received(chunk)
+      Turn.end()
     })
   }
 

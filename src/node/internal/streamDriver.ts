@@ -7,6 +7,7 @@ import type { Duplex } from "node:stream"
 import type { SystemFailure } from "../../ConnectionError.ts"
 import { systemFailure } from "../../ConnectionError.ts"
 import type { Driver, Events } from "../../Driver.ts"
+import * as Turn from "../../internal/turn.ts"
 
 /** The stream that closes without an end or an error: `stream.finished` calls it a premature close. */
 const prematureClose: SystemFailure = { code: "ERR_STREAM_PREMATURE_CLOSE", syscall: undefined, cause: undefined }
@@ -24,22 +25,32 @@ export const driverOf = (stream: Duplex): StreamDriver<Duplex> => (stream as Car
 // every idle connection its memory.
 function onData(this: Carried, chunk: Uint8Array) {
   const { events } = this[driverKey]
+  Turn.begin()
   events.turned()
   events.received(chunk)
+  Turn.end()
 }
 function onEnd(this: Carried) {
+  Turn.begin()
   this[driverKey].onEnd()
+  Turn.end()
 }
 function onFinish(this: Carried) {
+  Turn.begin()
   this[driverKey].events.finished()
+  Turn.end()
 }
 function onError(this: Carried, cause: unknown) {
+  Turn.begin()
   this[driverKey].onError(systemFailure(cause))
+  Turn.end()
 }
 function onClose(this: Carried) {
   const { events } = this[driverKey]
+  Turn.begin()
   events.failed(prematureClose)
   events.released()
+  Turn.end()
 }
 
 export abstract class StreamDriver<S extends Duplex> implements Driver {
@@ -52,7 +63,7 @@ export abstract class StreamDriver<S extends Duplex> implements Driver {
     this.events = events
     ;(stream as unknown as Carried)[driverKey] = this
     // The listener for 'error' stays for the stream's whole life: an unhandled one would end the process.
-    stream.on("error", onError).on("end", onEnd).on("finish", onFinish).on("close", onClose)
+    stream.on("error", onError).on("end", onEnd).on("close", onClose)
   }
 
   startReading(): void {
@@ -75,7 +86,7 @@ export abstract class StreamDriver<S extends Duplex> implements Driver {
   abstract write(chunks: ReadonlyArray<Uint8Array>, bytes: number): boolean
 
   end(): void {
-    this.stream.end()
+    this.stream.on("finish", onFinish).end()
   }
 
   release(): void {

@@ -1,0 +1,41 @@
+/**
+ * Effects whose first step needs no fiber: whoever would run one next may take the step in its place. A write into a
+ * buffer with room is over with it; so a handler that answers at once costs no fiber a wake-up, which is most of what
+ * Effect costs for each message (1.6 µs out of about 10).
+ *
+ * @internal
+ */
+import * as Effect from "effect/Effect"
+import * as Effectable from "effect/Effectable"
+import * as Exit from "effect/Exit"
+
+export abstract class Immediate<A, E> extends Effectable.Class<A, E> {
+  /** The first step, and what there is to do after it. Called once for each run. */
+  abstract override commit(): Effect.Effect<A, E>
+}
+
+/** Takes the first step of an effect that is to be run now, in this place: what is left of it, `Exit.void` for nothing. */
+export const advance = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  effect instanceof Immediate ? effect.commit() : effect
+
+class Caught<E, E2> extends Immediate<void, E2> {
+  private readonly effect: Effect.Effect<void, E>
+  private readonly handle: (error: E) => Effect.Effect<void, E2>
+
+  constructor(effect: Effect.Effect<void, E>, handle: (error: E) => Effect.Effect<void, E2>) {
+    super()
+    this.effect = effect
+    this.handle = handle
+  }
+
+  commit(): Effect.Effect<void, E2> {
+    const rest = advance(this.effect)
+    return rest === Exit.void ? Exit.void : Effect.catchAll(rest, this.handle)
+  }
+}
+
+/** `Effect.catchAll` that leaves an immediate effect immediate. */
+export const catchAll = <E, E2>(
+  effect: Effect.Effect<void, E>,
+  handle: (error: E) => Effect.Effect<void, E2>
+): Effect.Effect<void, E2> => new Caught(effect, handle)
