@@ -4,9 +4,11 @@ import { createInterface } from "node:readline"
 
 const children = new Set<ChildProcess>()
 
-export const killAll = (): void => {
+// However the benchmark ends, none of them is left.
+process.once("exit", () => {
   for (const child of children) child.kill("SIGKILL")
-}
+})
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1))
 
 /** A program, and its parameters. */
 export type Command = readonly [string, ...ReadonlyArray<string>]
@@ -21,10 +23,11 @@ export const canPin = [0, 1].every((cpu) => {
 })
 
 export interface Child {
+  readonly pid: number
   /** The next line that it prints. */
   readonly line: () => Promise<string>
-  /** Writes a line, and gives the next one that it prints, which is JSON. */
-  readonly ask: <A>(question: string) => Promise<A>
+  /** Writes a line, and gives the next one that it prints. */
+  readonly ask: (question: string) => Promise<string>
   readonly stop: () => Promise<void>
 }
 
@@ -41,10 +44,12 @@ export const start = (cpu: number, ...command: Command): Child => {
     throw new Error(`${command.join(" ")} ended: ${child.signalCode ?? child.exitCode}`)
   }
   return {
+    // Without one it has not started: `line` tells.
+    pid: child.pid ?? 0,
     line,
-    ask: async (question) => {
+    ask: (question) => {
       child.stdin.write(`${question}\n`)
-      return JSON.parse(await line())
+      return line()
     },
     stop: async () => {
       child.kill("SIGKILL")

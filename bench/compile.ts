@@ -9,6 +9,7 @@ const sources = fileURLToPath(new URL(".", import.meta.url))
 
 /** Within the package, so that its own name and its dependencies are found. */
 const directory = fs.mkdtempSync(path.join(sources, ".compiled-"))
+process.once("exit", () => fs.rmSync(directory, { recursive: true, force: true }))
 
 const target = (source: string, extension: string) => {
   const file = path.join(directory, path.relative(sources, source).replace(/\.[a-z]+$/, extension))
@@ -32,11 +33,13 @@ export const typescript = (url: URL): string => {
   return file
 }
 
-/** With `CC` or cc; `undefined` without a C compiler. */
-export const c = (url: URL): string | undefined => {
+const native = (url: URL, compiler: string, ...parameters: ReadonlyArray<string>): string | undefined => {
   const source = fileURLToPath(url)
   const file = target(source, "")
-  return spawnSync(process.env["CC"] ?? "cc", ["-O2", "-o", file, source]).status === 0 ? file : undefined
+  return spawnSync(compiler, [...parameters, "-o", file, source]).status === 0 ? file : undefined
 }
 
-export const remove = (): void => fs.rmSync(directory, { recursive: true, force: true })
+/** With `CC` or cc; `undefined` without a C compiler. */
+export const c = (url: URL): string | undefined => native(url, process.env["CC"] ?? "cc", "-O2")
+
+export const go = (url: URL): string | undefined => native(url, "go", "build")

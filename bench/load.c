@@ -3,10 +3,12 @@
  *
  *   load echo PORT CONNECTIONS SIZE IN_FLIGHT SECONDS   each connection keeps IN_FLIGHT messages of SIZE bytes under way
  *   load churn PORT CONNECTIONS SECONDS                 connect, one byte, read it back, reset, and again
- *   load idle PORT CONNECTIONS                          opens connections, and holds them until stdin ends
+ *   load idle PORT CONNECTIONS                          opens connections, and holds them
+ *   load serve                                          the other side of a relay: an echo server
  *
- * Prints one line of JSON: {"rate", "p50", "p99", "total"}, per second, in microseconds, and how many with the ramp; for
- * idle {"open"}.
+ * Prints a line when it has all it needs and starts to measure: "measuring", "open", or the port of the server. After the
+ * measuring a line of JSON: {"rate", "p50", "p99", "count"}, per second and in microseconds. Then it holds what it has
+ * open until stdin ends, so that no end of a connection is in the figures.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -32,7 +34,7 @@
 static char chunk[CHUNK];
 static struct sockaddr_in server;
 static uint32_t latencies[SLOWEST];
-static uint64_t measured, before;
+static uint64_t measured;
 
 static void fail(const char *what) {
   perror(what);
@@ -53,8 +55,12 @@ static void record(double duration) {
 
 static void forget(void) {
   memset(latencies, 0, sizeof latencies);
-  before = measured;
   measured = 0;
+}
+
+static void say(const char *line) {
+  puts(line);
+  fflush(stdout);
 }
 
 static int percentile(double share) {
@@ -71,22 +77,24 @@ static void report(double duration) {
     fputs("nothing came back\n", stderr);
     exit(1);
   }
-  printf("{\"rate\":%.1f,\"p50\":%d,\"p99\":%d,\"total\":%llu}\n", (double)measured / duration, percentile(0.5),
-         percentile(0.99), (unsigned long long)(before + measured));
+  printf("{\"rate\":%.1f,\"p50\":%d,\"p99\":%d,\"count\":%llu}\n", (double)measured / duration, percentile(0.5),
+         percentile(0.99), (unsigned long long)measured);
+  fflush(stdout);
 }
 
-/* A reset instead of TIME_WAIT, so that no run is short of ports. */
-static void reset(int fd) {
-  struct linger none = {1, 0};
-  setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
-  close(fd);
+static void set_options(int fd) {
+  int on = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  fcntl(fd, F_SETFL, O_NONBLOCK);
 }
 
 static int dial(void) {
-  int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  /* Its end is a reset instead of TIME_WAIT, so that no run is short of ports. */
+  struct linger none = {1, 0};
   if (fd < 0) fail("socket");
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  fcntl(fd, F_SETFL, O_NONBLOCK);
+  set_options(fd);
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
   if (connect(fd, (struct sockaddr *)&server, sizeof server) < 0 && errno != EINPROGRESS) fail("connect");
   return fd;
 }
@@ -96,6 +104,9 @@ static void await_events(struct pollfd *fds, nfds_t count) {
 }
 
 /* ---- echo ---- */
+
+/* Connections that are under way at once: fewer than a listener's backlog, or the kernel makes them wait for seconds. */
+#define DIALLING 1024
 
 struct flow {
   uint64_t sent, received;
@@ -129,18 +140,39 @@ static void receive(int fd, struct flow *flow, uint64_t size, uint64_t in_flight
   for (; message < flow->received / size; message++) record(now - flow->started[message % in_flight]);
 }
 
+/*
+ * Dials, and has one message of each connection answered, so that each is accepted; then they rest. Node accepts one
+ * connection each time around its loop: traffic would keep it from the others.
+ */
+static void open_flows(struct pollfd *fds, struct flow *flows, int connections, uint64_t size, uint64_t in_flight) {
+  for (int dialled = 0, answered = 0; answered < connections;) {
+    for (; dialled < connections && dialled - answered < DIALLING; dialled++) {
+      fds[dialled] = (struct pollfd){.fd = dial(), .events = POLLOUT};
+      flows[dialled].started = calloc(in_flight, sizeof(double));
+    }
+    await_events(fds, (nfds_t)dialled);
+    for (int i = 0; i < dialled; i++) {
+      if (fds[i].revents & ~POLLOUT) {
+        receive(fds[i].fd, &flows[i], size, 1);
+        if (flows[i].received == size) answered++;
+      } else if (fds[i].revents) {
+        transmit(&fds[i], &flows[i], size, 1);
+      }
+    }
+  }
+}
+
 static void echo(int connections, uint64_t size, uint64_t in_flight, double duration) {
   struct pollfd *fds = calloc((size_t)connections, sizeof *fds);
   struct flow *flows = calloc((size_t)connections, sizeof *flows);
-  for (int i = 0; i < connections; i++) {
-    fds[i] = (struct pollfd){.fd = dial(), .events = POLLOUT};
-    flows[i].started = calloc(in_flight, sizeof(double));
-  }
+  open_flows(fds, flows, connections, size, in_flight);
+  for (int i = 0; i < connections; i++) transmit(&fds[i], &flows[i], size, in_flight);
   double start = seconds() + RAMP_SECONDS, now;
   int ramping = 1;
   while ((now = seconds()) < start + duration) {
     if (ramping && now >= start) {
       ramping = 0;
+      say("measuring");
       start = now;
       forget();
     }
@@ -164,6 +196,7 @@ static void churn(int connections, double duration) {
   while ((now = seconds()) < start + duration) {
     if (ramping && now >= start) {
       ramping = 0;
+      say("measuring");
       start = now;
       forget();
     }
@@ -178,7 +211,7 @@ static void churn(int connections, double duration) {
       if (fds[i].revents & POLLIN) {
         if (recv(fds[i].fd, &byte, 1, 0) != 1) fail("recv");
         record(seconds() - dialled[i]);
-        reset(fds[i].fd);
+        close(fds[i].fd);
         fds[i].fd = -1;
       } else if (fds[i].revents & POLLOUT) {
         if (send(fds[i].fd, chunk, 1, MSG_NOSIGNAL) != 1) fail("send");
@@ -205,9 +238,64 @@ static void idle(int connections) {
   fd.events = POLLIN;
   await_events(&fd, 1);
   if (recv(fd.fd, &byte, 1, 0) != 1) fail("recv");
-  printf("{\"open\":%d}\n", connections);
+  say("open");
+}
+
+/* ---- serve ---- */
+
+#define MOST_SERVED 64
+
+struct served {
+  size_t filled, sent;
+  char bytes[CHUNK];
+};
+
+static int listen_anywhere(void) {
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  socklen_t length = sizeof server;
+  if (fd < 0 || bind(fd, (struct sockaddr *)&server, length) < 0 || listen(fd, MOST_SERVED) < 0) fail("listen");
+  getsockname(fd, (struct sockaddr *)&server, &length);
+  return fd;
+}
+
+/* Reads when all has been sent, and sends at once; false when the connection is over. */
+static int serve_one(struct pollfd *fd, struct served *served) {
+  if (served->sent == served->filled) {
+    ssize_t received = recv(fd->fd, served->bytes, CHUNK, 0);
+    if (received <= 0) return received < 0 && errno == EAGAIN;
+    served->filled = (size_t)received;
+    served->sent = 0;
+  }
+  ssize_t sent = send(fd->fd, served->bytes + served->sent, served->filled - served->sent, MSG_NOSIGNAL);
+  if (sent < 0 && errno != EAGAIN) return 0;
+  if (sent > 0) served->sent += (size_t)sent;
+  fd->events = served->sent == served->filled ? POLLIN : POLLOUT;
+  return 1;
+}
+
+/* Slot 0 is stdin, 1 the listener; a free slot is -1, which poll(2) passes over. */
+static void serve(void) {
+  static struct served served[2 + MOST_SERVED];
+  struct pollfd fds[2 + MOST_SERVED];
+  for (int i = 2; i < 2 + MOST_SERVED; i++) fds[i].fd = -1;
+  fds[0] = (struct pollfd){.fd = 0, .events = POLLIN};
+  fds[1] = (struct pollfd){.fd = listen_anywhere(), .events = POLLIN};
+  printf("%d\n", ntohs(server.sin_port));
   fflush(stdout);
-  while (read(0, &byte, 1) > 0) {}
+  while (poll(fds, 2 + MOST_SERVED, -1) > 0 && !fds[0].revents) {
+    for (int i = 2; i < 2 + MOST_SERVED; i++) {
+      if (fds[i].fd < 0 && fds[1].revents) {
+        fds[1].revents = 0;
+        fds[i] = (struct pollfd){.fd = accept(fds[1].fd, NULL, NULL), .events = POLLIN};
+        if (fds[i].fd < 0) fail("accept");
+        set_options(fds[i].fd);
+        served[i].sent = served[i].filled = 0;
+      } else if (fds[i].fd >= 0 && fds[i].revents && !serve_one(&fds[i], &served[i])) {
+        close(fds[i].fd);
+        fds[i].fd = -1;
+      }
+    }
+  }
 }
 
 int main(int count, char **arguments) {
@@ -215,10 +303,14 @@ int main(int count, char **arguments) {
   getrlimit(RLIMIT_NOFILE, &descriptors);
   descriptors.rlim_cur = descriptors.rlim_max;
   setrlimit(RLIMIT_NOFILE, &descriptors);
-  if (count < 4) return 2;
   server.sin_family = AF_INET;
-  server.sin_port = htons((uint16_t)atoi(arguments[2]));
   server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (count == 2 && !strcmp(arguments[1], "serve")) {
+    serve();
+    return 0;
+  }
+  if (count < 4) return 2;
+  server.sin_port = htons((uint16_t)atoi(arguments[2]));
   int connections = atoi(arguments[3]);
   if (!strcmp(arguments[1], "echo") && count == 7)
     echo(connections, (uint64_t)atol(arguments[4]), (uint64_t)atol(arguments[5]), atof(arguments[6]));
@@ -228,5 +320,6 @@ int main(int count, char **arguments) {
     idle(connections);
   else
     return 2;
+  while (read(0, chunk, 1) > 0) {}
   return 0;
 }

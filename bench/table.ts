@@ -1,60 +1,64 @@
-/** Figures in words: medians, ratios within each round, and a Markdown table of them. */
+/** Figures in words, as Markdown. */
+import type { Sample } from "./measure.ts"
+import { spread } from "./stats.ts"
 
-/** One server's figures under one load in one round; what does not apply is left out. */
-export interface Sample {
-  /** Operations per second; for idle connections KiB each. */
-  readonly figure: number
-  readonly p50?: number
-  readonly p99?: number
-  /** CPU time of the server for each operation, in microseconds. */
-  readonly cpu?: number
+export const number = (value: number): string =>
+  value.toLocaleString("en", { maximumFractionDigits: value < 10 ? 2 : value < 100 ? 1 : 0 })
+
+/** The first column is text, the others are numbers. */
+export const table = (head: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>): string => {
+  const line = (cells: ReadonlyArray<string>) => `| ${cells.join(" | ")} |`
+  return [line(head), line(head.map((_, index) => index === 0 ? "---" : "--:")), ...rows.map(line)].join("\n")
 }
 
-const sorted = (values: ReadonlyArray<number>) => values.toSorted((a, b) => a - b)
+type Field = keyof Sample
 
-const median = (values: ReadonlyArray<number>): number => {
-  const all = sorted(values)
-  return (all[Math.floor((all.length - 1) / 2)]! + all[Math.ceil((all.length - 1) / 2)]!) / 2
-}
-
-const number = (value: number) => value.toLocaleString("en", { maximumFractionDigits: value < 100 ? 1 : 0 })
+const values = (samples: ReadonlyArray<Sample>, field: Field): ReadonlyArray<number> =>
+  samples.flatMap((sample) => sample[field] ?? [])
 
 /** The ratio of each round, not of the medians: what disturbed a round disturbed both. */
-const ratio = (values: ReadonlyArray<number>, reference: ReadonlyArray<number>): string => {
-  if (values === reference) return "1"
-  const all = sorted(values.map((value, round) => value / reference[round]!))
-  return `${median(all).toFixed(2)} (${all[0]!.toFixed(2)}–${all.at(-1)!.toFixed(2)})`
+export const ratios = (
+  samples: ReadonlyArray<Sample>,
+  reference: ReadonlyArray<Sample>,
+  field: Field
+): ReadonlyArray<number> =>
+  samples.flatMap((sample, round) => {
+    const value = sample[field]
+    const to = reference[round]?.[field]
+    return value === undefined || to === undefined ? [] : value / to
+  })
+
+const median = (all: ReadonlyArray<number>): string => {
+  const found = spread(all)
+  return found === undefined ? "" : number(found.median)
 }
 
-export const head = (reference: string): ReadonlyArray<string> => [
-  `| load | server | figure | to ${reference} (min–max) | p50 µs | p99 µs | server CPU µs each | to ${reference} (min–max) |`,
-  "|---|---|--:|--:|--:|--:|--:|--:|"
-]
+const medianAndSpread = (all: ReadonlyArray<number>): string => {
+  const found = spread(all)
+  if (found === undefined) return ""
+  const [middle, min, max] = [found.median, found.min, found.max].map((value) => value.toFixed(2))
+  return min === "1.00" && max === "1.00" ? "1" : `${middle} (${min}–${max})`
+}
 
 /** One row for each server; the first one is the reference of the ratios. */
-export const rows = (
-  load: string,
-  unit: string,
-  samples: ReadonlyMap<string, ReadonlyArray<Sample>>
-): ReadonlyArray<string> => {
-  const columns = (["figure", "p50", "p99", "cpu"] as const).map((field) => {
-    const all = [...samples].map(([, rounds]) => rounds.flatMap((sample) => sample[field] ?? []))
-    return { all, reference: all[0]! }
-  })
-  return [...samples.keys()].map((server, index) => {
-    const [figure, p50, p99, cpu] = columns.map(({ all }) => all[index]!) as [Array<number>, ...Array<Array<number>>]
-    const cell = (values: ReadonlyArray<number> | undefined) => values?.length ? number(median(values)) : ""
-    return `| ${
-      [
-        index === 0 ? load : "",
-        server,
-        `${number(median(figure))} ${unit}`,
-        ratio(figure, columns[0]!.reference),
-        cell(p50),
-        cell(p99),
-        cell(cpu),
-        cpu?.length ? ratio(cpu, columns[3]!.reference) : ""
-      ].join(" | ")
-    } |`
-  })
+export const comparison = (unit: string, samples: ReadonlyMap<string, ReadonlyArray<Sample>>): string => {
+  const [[referenceName, reference]] = [...samples] as [[string, ReadonlyArray<Sample>]]
+  const to = `× ${referenceName} (min–max)`
+  const fields: ReadonlyArray<readonly [title: string, field: Field]> = [
+    [unit, "figure"],
+    ["p50 µs", "p50"],
+    ["p99 µs", "p99"],
+    ["server CPU µs each", "cpu"]
+  ]
+  const measured = fields.filter(([, field]) => values(reference, field).length > 0)
+  return table(
+    ["", ...measured.flatMap(([title]) => [title, to])],
+    [...samples].map(([name, rounds]) => [
+      name,
+      ...measured.flatMap(([, field]) => [
+        median(values(rounds, field)),
+        medianAndSpread(ratios(rounds, reference, field))
+      ])
+    ])
+  )
 }

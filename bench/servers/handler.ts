@@ -1,12 +1,22 @@
-/** Echo on this library, by hand: a loop of pull and write. */
+/** This library with a handler for each chunk. */
 import * as Effect from "effect/Effect"
-import type { ConnectionLost, WriteAfterEnd } from "effect-transport/ConnectionError"
+import * as Address from "effect-transport/Address"
+import * as Tcp from "effect-transport/node/Tcp"
+import * as Relay from "effect-transport/Relay"
+import { pieces, service, upstream } from "./listening.ts"
+import type { Handler } from "./serving.ts"
 import { serve } from "./serving.ts"
 
-serve((transport) => {
-  const loop: Effect.Effect<void, ConnectionLost | WriteAfterEnd> = Effect.flatMap(
-    transport.pull,
-    (chunk) => chunk === null ? Effect.void : Effect.flatMap(transport.write(chunk), () => loop)
-  )
-  return loop
-})
+const handlers: Record<typeof service, Handler> = {
+  echo: (transport) => transport.forEach(transport.write),
+  pieces: (transport) =>
+    transport.forEach((chunk) => Effect.forEach(pieces(chunk), transport.write, { discard: true })),
+  relay: (transport) =>
+    Effect.flatMap(
+      Tcp.connect(Address.tcp(upstream.host, upstream.port)),
+      // The loss of this connection, which a server does not report.
+      (other) => Effect.catchTag(Relay.run(transport, other), "RelayLost", ({ error }) => Effect.fail(error))
+    )
+}
+
+serve(handlers[service])

@@ -1,13 +1,36 @@
-/** Echo on node:net alone, as its documentation has it: what all others are compared with. */
+/** node:net alone, as its documentation has it: what all others are compared with. */
 import * as net from "node:net"
-import { announce, listenOptions } from "./control.ts"
+import { pipeline } from "node:stream"
+import { options, pieces, service, upstream } from "./listening.ts"
 
-const server = net.createServer({ noDelay: listenOptions.noDelay }, (socket) => {
+const echo = (socket: net.Socket) => {
   socket.on("data", (chunk) => {
     if (socket.write(chunk)) return
     socket.pause()
     socket.once("drain", () => socket.resume())
   })
   socket.on("error", () => {})
-})
-server.listen(listenOptions, () => announce((server.address() as net.AddressInfo).port))
+}
+
+const inPieces = (socket: net.Socket) => {
+  socket.on("data", (chunk) => {
+    let hasRoom = true
+    for (const piece of pieces(chunk)) hasRoom = socket.write(piece)
+    if (hasRoom) return
+    socket.pause()
+    socket.once("drain", () => socket.resume())
+  })
+  socket.on("error", () => {})
+}
+
+const relay = (socket: net.Socket) => {
+  const other = net.connect({ ...upstream, noDelay: true, allowHalfOpen: true })
+  pipeline(socket, other, () => {})
+  pipeline(other, socket, () => {})
+}
+
+const server = net.createServer(
+  { noDelay: options.noDelay, allowHalfOpen: service === "relay" },
+  { echo, pieces: inPieces, relay }[service]
+)
+server.listen(options, () => console.log((server.address() as net.AddressInfo).port))

@@ -1,5 +1,6 @@
-/** Echo on this library, as a Stream into a Sink. */
+/** This library as a Stream into a Sink. */
 import * as Stream from "effect/Stream"
+import { pieces, service } from "./listening.ts"
 import { serve } from "./serving.ts"
 
-serve((transport) => Stream.run(transport.stream, transport.sink))
+serve(({ sink, stream }) => Stream.run(service === "pieces" ? Stream.mapConcat(stream, pieces) : stream, sink))

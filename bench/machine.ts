@@ -1,0 +1,25 @@
+/** What the figures were measured on. */
+import * as fs from "node:fs"
+import * as os from "node:os"
+import { canPin } from "./child.ts"
+import * as measure from "./measure.ts"
+import * as options from "./options.ts"
+
+const version = (name: string): string => {
+  const manifest = new URL(`../node_modules/${name}/package.json`, import.meta.url)
+  return `${name} ${(JSON.parse(fs.readFileSync(manifest, "utf8")) as { version: string }).version}`
+}
+
+export const describe = (): ReadonlyArray<string> => {
+  const cpus = os.cpus()
+  return [
+    `${cpus.length} × ${cpus[0]?.model.trim()}, ${os.type()} ${os.release()}`,
+    `Node ${process.version}, ${version("effect")}`,
+    canPin
+      ? `The server on CPU ${measure.serverCpu}, the load on CPU ${measure.loadCpu}`
+      : "Nothing pinned to a CPU: no taskset, or one CPU",
+    ...measure.hasCompiler ? [] : ["No C compiler (cc): the load runs on node:net, and holds the servers back"],
+    `${options.rounds} rounds of ${options.seconds} s each`,
+    ...options.quick ? ["Quick: this shows that it runs, and its figures mean nothing"] : []
+  ]
+}

@@ -1,0 +1,101 @@
+/** One server under one load. */
+import { setTimeout } from "node:timers/promises"
+import { type Child, type Command, start } from "./child.ts"
+import * as compile from "./compile.ts"
+import * as proc from "./proc.ts"
+import type { Server } from "./servers.ts"
+import type { Service } from "./workloads.ts"
+
+export const serverCpu = 0
+export const loadCpu = 1
+
+/** One server's figures under one load in one round; what does not apply is left out. */
+export interface Sample {
+  /** Operations per second; for idle connections KiB each. */
+  readonly figure: number
+  /** In microseconds. */
+  readonly p50?: number
+  readonly p99?: number
+  /** CPU time of the server for each operation, in microseconds. */
+  readonly cpu?: number
+}
+
+/** The arguments of `load`, without the seconds; the port stands between mode and numbers. */
+export type Load = readonly [mode: string, ...numbers: ReadonlyArray<number>]
+
+const compiledLoad = compile.c(new URL("./load.c", import.meta.url))
+
+export const hasCompiler = compiledLoad !== undefined
+
+const program: Command = compiledLoad === undefined
+  ? [process.execPath, compile.typescript(new URL("./load.ts", import.meta.url))]
+  : [compiledLoad]
+
+export interface Running {
+  readonly child: Child
+  readonly port: string
+  readonly stop: () => Promise<void>
+}
+
+export const startServer = async (
+  server: Server,
+  service: Service,
+  flags: ReadonlyArray<string> = []
+): Promise<Running> => {
+  const upstream = service === "relay" ? start(loadCpu, ...program, "serve") : undefined
+  const upstreamPort = upstream === undefined ? [] : [await upstream.line()]
+  const child = start(serverCpu, ...server.command(flags, service, ...upstreamPort))
+  const stop = async () => {
+    await child.stop()
+    await upstream?.stop()
+  }
+  return { child, port: await child.line(), stop }
+}
+
+export const startLoad = async (port: string, [mode, ...numbers]: Load): Promise<Child> => {
+  const load = start(loadCpu, ...program, mode, port, ...numbers.map(String))
+  // All connections are open, and in their stride.
+  await load.line()
+  return load
+}
+
+/** Nothing is left to do of the connections that have ended: the next server has the CPU for itself. */
+const settled = async (pid: number): Promise<void> => {
+  for (let before = Number.NEGATIVE_INFINITY, now = proc.cpu(pid); now !== undefined; now = proc.cpu(pid)) {
+    if (now - before < 1000) return
+    before = now
+    await setTimeout(20)
+  }
+}
+
+export const once = async ({ child, port }: Running, load: Load, seconds: number): Promise<Sample> => {
+  const running = await startLoad(port, [...load, seconds])
+  const before = proc.cpu(child.pid)
+  const { count, p50, p99, rate } = JSON.parse(await running.line()) as Record<string, number>
+  const after = proc.cpu(child.pid)
+  await running.stop()
+  await settled(child.pid)
+  const cpu = before === undefined || after === undefined ? {} : { cpu: (after - before) / count! }
+  return { figure: rate!, p50: p50!, p99: p99!, ...cpu }
+}
+
+/**
+ * For idle connections, so that resident memory tells them apart from V8's young generation, which grows once by as much
+ * as a thousand of them.
+ */
+const collectable = ["--expose-gc", "--max-semi-space-size=1"]
+
+/** What so many connections more cost a fresh process, in KiB each: the first hundred have loaded what it needs for them. */
+export const idle = async (server: Server, connections: number): Promise<Sample> => {
+  const running = await startServer(server, "echo", collectable)
+  const memory = async () => {
+    await running.child.ask("collect")
+    return proc.memory(running.child.pid) ?? Number.NaN
+  }
+  const first = await startLoad(running.port, ["idle", 100])
+  const before = await memory()
+  const others = await startLoad(running.port, ["idle", connections])
+  const after = await memory()
+  await Promise.all([first, others, running].map((one) => one.stop()))
+  return { figure: (after - before) / connections }
+}

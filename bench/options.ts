@@ -1,0 +1,57 @@
+/** What stands on the command line. */
+import { parseArgs } from "node:util"
+
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: {
+    rounds: { type: "string" },
+    seconds: { type: "string" },
+    connections: { type: "string" },
+    only: { type: "string" },
+    servers: { type: "string" },
+    quick: { type: "boolean", default: false },
+    out: { type: "string" }
+  }
+})
+
+const refuse = (message: string): never => {
+  console.error(message)
+  process.exit(2)
+}
+
+const positive = (name: "rounds" | "seconds" | "connections", otherwise: number): number => {
+  const value = Number(values[name] ?? otherwise)
+  return value > 0 ? value : refuse(`--${name} is more than 0, not ${values[name]}`)
+}
+
+const modes = ["compare", "growth", "profile"] as const
+
+export const mode = modes.find((mode) => mode === (positionals[0] ?? "compare")) ??
+  refuse(`The first word is one of ${modes.join(", ")}, not ${positionals[0]}`)
+export const quick = values.quick
+export const rounds = positive("rounds", quick ? 1 : 5)
+/** Of each run, after the ramp. */
+export const seconds = positive("seconds", quick ? 0.3 : 1)
+export const warmUpSeconds = quick ? 0.2 : 1
+/** That are idle. */
+export const connections = positive("connections", quick ? 200 : 2000)
+
+/** All, or those whose keys were given, in that order. */
+const chosen = (name: "only" | "servers") => <A extends { readonly key: string }>(all: ReadonlyArray<A>): Array<A> =>
+  values[name]?.split(",").map((key) =>
+    all.find((one) => one.key === key) ??
+      refuse(`--${name} takes some of ${all.map((one) => one.key).join(",")}, not ${key}`)
+  ) ?? [...all]
+
+/** Workloads, or what grows. */
+export const only = chosen("only")
+export const servers = chosen("servers")
+
+const whole = !quick && values.only === undefined && values.servers === undefined
+
+/** Where the files go: a run of a part, or one whose figures mean nothing, writes none unless it is told where. */
+export const out = values.out ?? (whole ? "docs" : undefined)
+
+export const commandLine = ["npm run bench", ...process.argv.length > 2 ? ["--"] : [], ...process.argv.slice(2)].join(
+  " "
+)
