@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -127,7 +128,17 @@ describe("derive", () => {
       const [left] = yield* MemoryTransport.pair()
       const same = NetworkLayer.derive(left, {})
       assert.isTrue(Transport.isTransport(same))
-      for (const key of ["localAddress", "remoteAddress", "pull", "write", "writeAll", "outgoing", "stats"] as const) {
+      const keys = [
+        "localAddress",
+        "remoteAddress",
+        "pull",
+        "forEach",
+        "write",
+        "writeAll",
+        "outgoing",
+        "stats"
+      ] as const
+      for (const key of keys) {
         assert.strictEqual(same[key], left[key])
       }
     }))
@@ -141,6 +152,53 @@ describe("derive", () => {
       yield* right.closeWrite
       assert.strictEqual(text(yield* readAll(derived)), "abc")
       assert.strictEqual(pulls, 4)
+    }))
+
+  it.scoped("a replaced pull is forEach's too", () =>
+    Effect.gen(function*() {
+      const [left, right] = yield* MemoryTransport.pair({ maxChunkSize: 1 })
+      const shout = (chunk: Uint8Array | null) => chunk === null ? null : ascii(text(chunk).toUpperCase())
+      const derived = NetworkLayer.derive(left, { pull: Effect.map(left.pull, shout) })
+      yield* right.write(ascii("abc"))
+      yield* right.closeWrite
+      const seen: Array<Uint8Array> = []
+      yield* derived.forEach((chunk) => {
+        seen.push(chunk)
+        return Effect.void
+      })
+      assert.strictEqual(text(seen), "ABC")
+    }))
+
+  it.scoped("the failure of a replaced pull is forEach's too", () =>
+    Effect.gen(function*() {
+      const [left, right] = yield* MemoryTransport.pair({ maxChunkSize: 1 })
+      let pulls = 0
+      const derived = NetworkLayer.derive<ConnectionLost, ConnectionLost | Named>(left, {
+        pull: Effect.suspend(
+          (): Effect.Effect<Uint8Array | null, ConnectionLost | Named> =>
+            ++pulls < 3 ? left.pull : Effect.fail(new Named({ reason: "third" }))
+        )
+      })
+      yield* right.write(ascii("abc"))
+      const seen: Array<Uint8Array> = []
+      const handling: Effect.Effect<void, Named | ConnectionLost> = derived.forEach((chunk) =>
+        Effect.sync(() => seen.push(chunk))
+      )
+      assert.deepStrictEqual(yield* Effect.flip(handling), new Named({ reason: "third" }))
+      assert.strictEqual(text(seen), "ab")
+      assert.strictEqual(text((yield* left.pull)!), "c")
+    }))
+
+  it.scoped("with writes replaced alone, forEach is the transport's", () =>
+    Effect.gen(function*() {
+      const [left, right] = yield* MemoryTransport.pair()
+      const derived = yield* marked("-")(left)
+      assert.strictEqual(derived.forEach, left.forEach)
+      yield* right.write(ascii("a"))
+      yield* right.closeWrite
+      yield* derived.forEach((chunk) => derived.write(chunk))
+      yield* derived.closeWrite
+      assert.strictEqual(text(yield* readAll(right)), "-a")
     }))
 
   it.scoped("a replaced writeAll is that of write, sink and outgoing too", () =>
@@ -208,6 +266,66 @@ describe("mapError", () => {
       const reason = yield* transport.closed
       assert(reason._tag === "Lost" && reason.error instanceof Named)
       assert.strictEqual(yield* transport.closed, reason)
+    }))
+
+  it.scoped("is of a forEach's input, and not of its function", () =>
+    Effect.gen(function*() {
+      const fail = { reason: "the function's own" }
+      const { right, transport } = yield* named({ maxChunkSize: 1 })
+      yield* right.write(ascii("abcd"))
+      const handling: Effect.Effect<void, Named | typeof fail> = transport.forEach((chunk) =>
+        text(chunk) === "a" ? Effect.void : Effect.fail(fail)
+      )
+      assert.strictEqual(yield* Effect.flip(handling), fail)
+      const dying = yield* Effect.exit(transport.forEach(() => Effect.die(fail)))
+      assert.deepStrictEqual(dying, Exit.die(fail))
+      const throwing = yield* Effect.exit(transport.forEach((): Effect.Effect<void> => {
+        throw fail
+      }))
+      assert.deepStrictEqual(throwing, Exit.die(fail))
+
+      const waiting = yield* Effect.fork(Effect.flip(transport.forEach(() => Effect.void)))
+      yield* settle
+      yield* right.abort
+      const error = yield* Fiber.join(waiting)
+      assert(error instanceof Named && error.reason instanceof ConnectionReset)
+    }))
+
+  it.scoped("of a write that a forEach makes is made once", () =>
+    Effect.gen(function*() {
+      const { left, right, transport } = yield* named()
+      yield* right.write(ascii("a"))
+      yield* left.closeWrite
+      const refused = yield* Effect.flip(transport.forEach((chunk) => transport.write(chunk)))
+      assert.instanceOf(refused, WriteAfterEnd)
+
+      const lost = yield* named({ capacity: 0, highWaterMark: 1, readBufferSize: 0 })
+      yield* lost.transport.write(ascii("full"))
+      yield* lost.transport.unread(ascii("a"))
+      const waiting = yield* Effect.fork(Effect.flip(lost.transport.forEach((chunk) => lost.transport.write(chunk))))
+      yield* settle
+      assert.strictEqual(lost.transport.stats().writersWaiting, 1)
+      yield* lost.right.abort
+      const error = yield* Fiber.join(waiting)
+      assert(error instanceof Named && error.reason instanceof ConnectionReset)
+    }))
+
+  it.scoped("leaves writes lazy: made once, one is written each time it is run", () =>
+    Effect.gen(function*() {
+      const { left, right, transport } = yield* named()
+      const writes = [transport.write(ascii("a")), transport.writeAll([ascii("b"), ascii("c")])]
+      yield* settle
+      assert.strictEqual(left.stats().bytesWritten, 0)
+      for (const write of [...writes, ...writes]) yield* write
+      yield* transport.closeWrite
+      assert.strictEqual(text(yield* readAll(right)), "abcabc")
+    }))
+
+  it.scoped("leaves the defects of a write alone", () =>
+    Effect.gen(function*() {
+      const { transport } = yield* named()
+      const exit = yield* Effect.exit(transport.write("no bytes" as never))
+      assert.isTrue(Exit.isFailure(exit) && Cause.isDie(exit.cause))
     }))
 
   it.scoped("leaves WriteAfterEnd and a clean close alone", () =>
@@ -358,15 +476,30 @@ describe("an interruption at any step", () => {
     ["a throttle", Throttle.make({ read: { bytesPerSecond: 1e6, burst: 1e6 } })]
   ]
 
+  const filled = (layer: (typeof layers)[number][1]) =>
+    Effect.gen(function*() {
+      const [left, right] = yield* MemoryTransport.pair({ capacity: 4, maxChunkSize: 3, lingerTimeout: 0 })
+      const transport = yield* layer(left)
+      yield* Effect.addFinalizer(() => right.abort)
+      yield* Effect.fork(Effect.zipRight(right.write(counting(20)), right.closeWrite))
+      return { transport, seen: [] as Array<Uint8Array> }
+    })
+
+  it.live.each(layers)("forEach loses nothing through %s", ([, layer]) =>
+    sweep({
+      setup: filled(layer),
+      scenario: ({ seen, transport }) =>
+        transport.forEach((chunk) => {
+          seen.push(chunk)
+          return seen.length % 2 === 0 ? Effect.void : Effect.yieldNow()
+        }),
+      check: ({ seen, transport }) =>
+        Effect.map(readAll(transport), (rest) => assert.deepStrictEqual(joined([...seen, rest]), counting(20)))
+    }), 60_000)
+
   it.live.each(layers)("loses nothing that is pulled through %s", ([, layer]) =>
     sweep({
-      setup: Effect.gen(function*() {
-        const [left, right] = yield* MemoryTransport.pair({ capacity: 4, maxChunkSize: 3, lingerTimeout: 0 })
-        const transport = yield* layer(left)
-        yield* Effect.addFinalizer(() => right.abort)
-        yield* Effect.fork(Effect.zipRight(right.write(counting(20)), right.closeWrite))
-        return { transport, seen: [] as Array<Uint8Array> }
-      }),
+      setup: filled(layer),
       scenario: ({ seen, transport }) => {
         const loop: Effect.Effect<void, unknown> = Effect.flatMap(transport.pull, (chunk) => {
           if (chunk === null) return Effect.void

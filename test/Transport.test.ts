@@ -2,13 +2,16 @@ import { assert, describe, it, vi } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Chunk from "effect/Chunk"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FastCheck from "effect/FastCheck"
 import * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
 import * as Queue from "effect/Queue"
 import * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
 import * as MemoryTransport from "../src/memory/MemoryTransport.ts"
 import * as Transport from "../src/Transport.ts"
 import { ascii, bytes, counting, cut, cuts, joined, text } from "./support/bytes.ts"
@@ -91,6 +94,300 @@ describe("pull", () => {
       yield* right.abort
       assert.strictEqual(yield* tagOf(right.pull), "ConnectionAborted")
     }))
+})
+
+describe.each(
+  [
+    ["forEach", (transport) => transport.forEach],
+    ["forEachFromPull", (transport) => Transport.forEachFromPull(transport.pull)]
+  ] as ReadonlyArray<readonly [name: string, form: (transport: Transport.Transport) => Transport.Transport["forEach"]]>
+)("%s", (_, form) => {
+  /** Notes each chunk, and goes on at once, or when others have run. */
+  const noting = (noted: Array<Uint8Array>) => ({
+    atOnce: (chunk: Uint8Array) => {
+      noted.push(chunk)
+      return Exit.void
+    },
+    later: (chunk: Uint8Array) => {
+      noted.push(chunk)
+      return Effect.zipRight(Effect.yieldNow(), Effect.yieldNow())
+    }
+  })
+
+  for (const pace of ["atOnce", "later"] as const) {
+    eachCarrier(
+      `gives its function all that comes, in order, and ends with it (${pace})`,
+      (options) =>
+        Effect.gen(function*() {
+          const [left, right] = yield* MemoryTransport.pair(options)
+          yield* Effect.fork(send(left, cut(counting(100), [7, 1, 20])))
+          const noted: Array<Uint8Array> = []
+          assert.isUndefined(yield* form(right)(noting(noted)[pace]))
+          assert.deepStrictEqual(joined(noted), counting(100))
+          assert.isTrue(noted.every((chunk) => chunk.length > 0))
+          // The end stays where it is.
+          assert.isUndefined(yield* form(right)(() => Effect.die("there is nothing more")))
+          assert.isNull(yield* right.pull)
+        })
+    )
+  }
+
+  it.scoped("waits with the next chunk until the Effect for the last one has succeeded", () =>
+    Effect.gen(function*() {
+      const [left, right] = yield* MemoryTransport.pair({ maxChunkSize: 1 })
+      const noted: Array<string> = []
+      const handling = yield* forked(
+        form(right)((chunk) => {
+          noted.push(`${text(chunk)} begins`)
+          return Effect.zipRight(Effect.sleep("1 second"), Effect.sync(() => noted.push(`${text(chunk)} ends`)))
+        })
+      )
+      yield* left.write(ascii("ab"))
+      yield* settled
+      yield* TestClock.adjust("999 millis")
+      assert.deepStrictEqual(noted, ["a begins"])
+      yield* TestClock.adjust("1 millis")
+      yield* settled
+      assert.deepStrictEqual(noted, ["a begins", "a ends", "b begins"])
+      yield* left.closeWrite
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(handling)
+      assert.strictEqual(noted.at(-1), "b ends")
+    }))
+
+  const stops: ReadonlyArray<
+    readonly [name: string, stop: () => Effect.Effect<void, string>, exit: Exit.Exit<void, string>]
+  > = [
+    ["a failure", () => Effect.fail("enough"), Exit.fail("enough")],
+    ["a failure at once", () => Exit.fail("enough"), Exit.fail("enough")],
+    ["a late failure", () => Effect.zipRight(Effect.yieldNow(), Effect.fail("enough")), Exit.fail("enough")],
+    ["a defect", () => Effect.die("broken"), Exit.die("broken")],
+    ["what it throws", () => {
+      throw "broken"
+    }, Exit.die("broken")]
+  ]
+  for (const [name, stop, exit] of stops) {
+    it.scoped(`${name} of its function ends it, and leaves the next chunk for the next reader`, () =>
+      Effect.gen(function*() {
+        const [left, right] = yield* MemoryTransport.pair({ maxChunkSize: 1 })
+        yield* left.write(ascii("ab"))
+        const noted: Array<Uint8Array> = []
+        for (const waits of [false, true]) {
+          const handling = yield* forked(Effect.exit(
+            form(right)((chunk) => {
+              noted.push(chunk)
+              return stop()
+            })
+          ))
+          if (waits) yield* left.write(ascii("de"))
+          assert.deepStrictEqual(yield* Fiber.join(handling), exit)
+          assert.isFalse(right.stats().pulling)
+          const next = yield* right.pull
+          noted.push(ascii("|"), next!)
+        }
+        assert.strictEqual(text(noted), "a|bd|e")
+      }))
+  }
+
+  it.scoped("runs the Effects in its own fiber: with its services, its FiberRefs, and what they set", () =>
+    Effect.gen(function*() {
+      const Name = Context.GenericTag<"Name", string>("Name")
+      const count = yield* FiberRef.make(0)
+      const [left, right] = yield* MemoryTransport.pair({ maxChunkSize: 1 })
+      yield* Effect.fork(send(left, [ascii("abc")]))
+      const seen: Array<string> = []
+      const handling: Effect.Effect<void, unknown, "Name"> = form(right)((chunk) =>
+        Effect.gen(function*() {
+          yield* FiberRef.update(count, (value) => value + 1)
+          seen.push(`${yield* Name} ${text(chunk)}${yield* FiberRef.get(count)}`)
+        })
+      )
+      yield* Effect.locally(Effect.provideService(handling, Name, "Ada"), count, 10)
+      assert.deepStrictEqual(seen, ["Ada a11", "Ada b12", "Ada c13"])
+    }))
+
+  it.scoped("gives all that came before a loss, and then fails with it", () =>
+    Effect.gen(function*() {
+      const [left, right] = yield* MemoryTransport.pair({ maxChunkSize: 1 })
+      const noted: Array<Uint8Array> = []
+      const handling = yield* forked(tagOf(form(right)(noting(noted).atOnce)))
+      yield* left.write(ascii("abc"))
+      yield* settled
+      yield* left.abort
+      assert.strictEqual(yield* Fiber.join(handling), "ConnectionReset")
+      assert.strictEqual(text(noted), "abc")
+    }))
+
+  it.scoped("hears of a loss while an Effect runs when that is over, and after the bytes that came", () =>
+    Effect.gen(function*() {
+      const [left, right] = yield* MemoryTransport.pair({ maxChunkSize: 1 })
+      yield* left.write(ascii("ab"))
+      const noted: Array<Uint8Array> = []
+      const handling = yield* forked(tagOf(
+        form(right)((chunk) => {
+          noted.push(chunk)
+          return Effect.sleep("1 second")
+        })
+      ))
+      yield* left.abort
+      yield* settled
+      assert.isNull(handling.unsafePoll())
+      yield* TestClock.adjust("1 second")
+      yield* settled
+      assert.strictEqual(text(noted), "ab")
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* Fiber.join(handling), "ConnectionReset")
+    }))
+
+  it.scoped("fails when this side closes or aborts, while it waits and while an Effect runs", () =>
+    Effect.gen(function*() {
+      for (const [act, tag] of [["close", "ConnectionClosed"], ["abort", "ConnectionAborted"]] as const) {
+        const [, waiting] = yield* MemoryTransport.pair()
+        const first = yield* forked(tagOf(form(waiting)(() => Effect.void)))
+        yield* Effect.fork(waiting[act])
+        assert.strictEqual(yield* Fiber.join(first), tag)
+
+        const [left, right] = yield* MemoryTransport.pair({ maxChunkSize: 1 })
+        yield* left.write(ascii("ab"))
+        let calls = 0
+        const second = yield* forked(tagOf(
+          form(right)(() => {
+            calls++
+            return Effect.sleep("1 second")
+          })
+        ))
+        yield* Effect.fork(right[act])
+        yield* TestClock.adjust("1 second")
+        assert.strictEqual(yield* Fiber.join(second), tag)
+        assert.strictEqual(calls, 1)
+      }
+    }))
+
+  it.scoped("interrupted while it waits, takes nothing", () =>
+    Effect.gen(function*() {
+      const [left, right] = yield* MemoryTransport.pair()
+      const handling = yield* forked(form(right)(() => Effect.die("nothing came")))
+      assert.isTrue(right.stats().pulling)
+      yield* Fiber.interrupt(handling)
+      assert.isFalse(right.stats().pulling)
+      yield* left.write(ascii("x"))
+      assert.deepStrictEqual(yield* right.pull, ascii("x"))
+    }))
+
+  it.scoped("interrupted while an Effect runs, interrupts it, and leaves the rest", () =>
+    Effect.gen(function*() {
+      const [left, right] = yield* MemoryTransport.pair({ maxChunkSize: 1 })
+      yield* left.write(ascii("abc"))
+      const noted: Array<string> = []
+      const handling = yield* forked(
+        form(right)((chunk) =>
+          text(chunk) === "a" ?
+            Effect.void :
+            Effect.onInterrupt(
+              Effect.never,
+              () => Effect.zipRight(Effect.yieldNow(), Effect.sync(() => noted.push(`${text(chunk)} is interrupted`)))
+            )
+        )
+      )
+      const exit = yield* Fiber.interrupt(handling)
+      assert.isTrue(Exit.isInterrupted(exit))
+      assert.deepStrictEqual(noted, ["b is interrupted"])
+      assert.deepStrictEqual(yield* right.pull, ascii("c"))
+    }))
+
+  it.scoped("interrupted between two chunks, leaves the rest", () =>
+    Effect.gen(function*() {
+      for (let yields = 0; yields < 30; yields++) {
+        const [left, right] = yield* MemoryTransport.pair({ maxChunkSize: 1 })
+        yield* left.write(counting(10))
+        const noted: Array<Uint8Array> = []
+        const handling = yield* Effect.fork(form(right)(noting(noted).later))
+        yield* Effect.repeatN(Effect.yieldNow(), yields)
+        yield* Fiber.interrupt(handling)
+        yield* left.closeWrite
+        assert.deepStrictEqual(joined([...noted, yield* drain(right)]), counting(10))
+      }
+    }))
+
+  it.scoped("is one reader among others: a pull dies while it waits, and it dies while a pull waits", () =>
+    Effect.gen(function*() {
+      const [left, right] = yield* MemoryTransport.pair()
+      const isDead = (exit: Exit.Exit<unknown, unknown>) =>
+        Exit.isFailure(exit) && Cause.isDie(exit.cause) && Cause.pretty(exit.cause).includes("one pull at a time")
+      const noted: Array<Uint8Array> = []
+      const handling = yield* forked(form(right)(noting(noted).atOnce))
+      assert.isTrue(isDead(yield* Effect.exit(right.pull)))
+      assert.isTrue(isDead(yield* Effect.exit(form(right)(() => Effect.void))))
+      yield* left.write(ascii("a"))
+      yield* settled
+      assert.strictEqual(text(noted), "a")
+      yield* Fiber.interrupt(handling)
+      const pulling = yield* forked(right.pull)
+      assert.isTrue(isDead(yield* Effect.exit(form(right)(() => Effect.void))))
+      yield* left.write(ascii("b"))
+      assert.deepStrictEqual(yield* Fiber.join(pulling), ascii("b"))
+    }))
+
+  it.scoped("gives what was put back first, also when that comes while it waits", () =>
+    Effect.gen(function*() {
+      const [left, right] = yield* MemoryTransport.pair()
+      yield* left.write(ascii("world"))
+      yield* right.unread(ascii("hello "))
+      const noted: Array<Uint8Array> = []
+      const handling = yield* forked(form(right)(noting(noted).atOnce))
+      assert.strictEqual(text(noted), "hello world")
+      yield* right.unread(ascii(", again"))
+      yield* settled
+      assert.strictEqual(text(noted), "hello world, again")
+      yield* left.closeWrite
+      yield* Fiber.join(handling)
+    }))
+
+  it.scoped("gives first what its own Effect puts back", () =>
+    Effect.gen(function*() {
+      const [left, right] = yield* MemoryTransport.pair()
+      yield* send(left, [ascii("head:body")])
+      const noted: Array<string> = []
+      yield* form(right)((chunk) => {
+        noted.push(text(chunk))
+        const head = chunk.indexOf(58)
+        return head < 0 ? Effect.void : right.unread(chunk.subarray(head + 1))
+      })
+      assert.deepStrictEqual(noted, ["head:body", "body"])
+    }))
+
+  it.scoped("that writes to a peer that does not read, stops reading, and goes on when it does", () =>
+    Effect.gen(function*() {
+      const limits = { capacity: 16, readBufferSize: 16, highWaterMark: 16, maxChunkSize: 4 }
+      const [left, right] = yield* MemoryTransport.pair(limits)
+      yield* Effect.fork(Effect.zipRight(form(right)((chunk) => right.write(chunk)), right.closeWrite))
+      const whole = counting(1000)
+      const sending = yield* forked(send(left, cut(whole, [10])))
+      yield* settled
+      assert.isNull(sending.unsafePoll())
+      const { buffered, bytesRead, unread, writersWaiting } = right.stats()
+      assert.strictEqual(writersWaiting, 1)
+      assert.isAtMost(buffered, 16 + 4)
+      assert.isAtMost(unread, 16 + 4)
+      // What it holds, what the carrier does, and the chunk in the hands of the function.
+      assert.isAtMost(bytesRead, 16 + 20 + 20 + 4)
+      yield* settled
+      assert.strictEqual(right.stats().bytesRead, bytesRead)
+      assert.deepStrictEqual(yield* drain(left), whole)
+      yield* Fiber.join(sending)
+    }))
+
+  for (const pace of ["atOnce", "later"] as const) {
+    it.scopedLive(`gives ten thousand chunks that are there already, on no growing stack (${pace})`, () =>
+      Effect.gen(function*() {
+        const [left, right] = yield* MemoryTransport.pair({ maxChunkSize: 1 })
+        yield* Effect.fork(send(left, [counting(10_000)]))
+        const noted: Array<Uint8Array> = []
+        const { later } = noting(noted)
+        yield* form(right)(pace === "later" ? later : (chunk) => Effect.sync(() => noted.push(chunk)))
+        assert.deepStrictEqual(joined(noted), counting(10_000))
+      }))
+  }
 })
 
 describe("unread", () => {
@@ -704,5 +1001,55 @@ describe("fairness", () => {
       assert.strictEqual(rounds, 8000)
       // 64 reads and writes to a turn: each round is two of the left side's, so that at least 30 turns came by.
       assert.isAtLeast(turns, 30)
+    }))
+
+  const counted = Effect.acquireRelease(
+    Effect.sync(() => {
+      const counter = { turns: 0, stopped: false }
+      const turn = () => {
+        counter.turns++
+        if (!counter.stopped) setImmediate(turn)
+      }
+      setImmediate(turn)
+      return counter
+    }),
+    (counter) =>
+      Effect.sync(() => {
+        counter.stopped = true
+      })
+  )
+
+  it.scopedLive("a forEach that always has input does not starve the event loop", () =>
+    Effect.gen(function*() {
+      const counter = yield* counted
+      const [left, right] = yield* MemoryTransport.pair({ maxChunkSize: 1 })
+      yield* Effect.fork(send(left, [counting(8000)]))
+      let handled = 0
+      yield* right.forEach(() => {
+        handled++
+        return Exit.void
+      })
+      assert.strictEqual(handled, 8000)
+      // 64 reads to a turn.
+      assert.isAtLeast(counter.turns, 60)
+    }))
+
+  it.scopedLive("two forEach that answer one another do not starve the event loop", () =>
+    Effect.gen(function*() {
+      const counter = yield* counted
+      const [left, right] = yield* MemoryTransport.pair()
+      let rounds = 0
+      const timers: Array<number> = []
+      const timer = setInterval(() => timers.push(rounds), 1)
+      yield* Effect.fork(right.forEach((chunk) => right.write(chunk)))
+      yield* left.write(bytes(1))
+      const playing = left.forEach((chunk) =>
+        ++rounds < 4000 ? Effect.mapError(left.write(chunk), () => "lost") : Effect.fail("over")
+      )
+      assert.strictEqual(yield* Effect.flip(playing), "over")
+      clearInterval(timer)
+      assert.strictEqual(rounds, 4000)
+      assert.isAtLeast(counter.turns, 30)
+      assert.isAbove(timers.length, 0)
     }))
 })

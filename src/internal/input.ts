@@ -59,20 +59,20 @@ type Failure<E> = (readiness: "lost" | "discarded") => E
 /** One chunk, `null` at the end: one object for each transport, for all its waits. */
 export class Pull<E> extends WaitingFiber<Uint8Array | null, E, never> {
   readonly effect: Effect.Effect<Uint8Array | null, E>
-  private readonly connection: Connection<any>
-  private readonly take: Effect.Effect<Uint8Array | null>
+  /** Looks in the fiber's own step: what was found before would be kept for a reader that never comes. */
+  private readonly again: Effect.Effect<Uint8Array | null, E>
 
   constructor(connection: Connection<any>, failure: Failure<E>) {
     super()
-    this.connection = connection
     // The last step, see `Connection.readiness`.
-    this.take = Effect.sync(() => connection.take())
+    const take = Effect.sync(() => connection.take())
+    this.again = Effect.suspend(() => connection.readiness() === "ready" ? take : this.effect)
     // Hot path: no generator, no fiber, and no step before this one, since most pulls find nothing yet.
     this.effect = Effect.async((resume) => {
       if (connection.pulling) return resume(Effect.die(new Error(concurrentPull)))
       if (connection.outOfBreath()) return connection.breathe(() => resume(this.effect))
       const readiness = connection.readiness()
-      if (readiness === "ready") return resume(this.take)
+      if (readiness === "ready") return resume(take)
       if (readiness !== "pending") return resume(Exit.fail(failure(readiness)))
       // Should somebody still be there who was taken for gone, since it was interrupted, it finds out that it is not alone.
       this.leave(this.effect)
@@ -82,7 +82,7 @@ export class Pull<E> extends WaitingFiber<Uint8Array | null, E, never> {
   }
 
   notify(): void {
-    this.leave(this.connection.readiness() === "ready" ? this.take : this.effect)
+    this.leave(this.again)
   }
 }
 

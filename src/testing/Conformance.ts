@@ -14,7 +14,7 @@ import type { Entry } from "./internal/check.ts"
 import { Unexpected } from "./internal/check.ts"
 import { aborting, closing, lifetime } from "./internal/ending.ts"
 import { interruption } from "./internal/interruption.ts"
-import { reading, transfer } from "./internal/reading.ts"
+import { handling, reading, transfer } from "./internal/reading.ts"
 import { halfClose, pressure } from "./internal/writing.ts"
 
 // -----------------------------------------------------------------------------
@@ -142,6 +142,7 @@ const make = ({ body, name, needs }: Entry): Check => ({
 export const checks: ReadonlyArray<Check> = [
   ...transfer,
   ...reading,
+  ...handling,
   ...pressure,
   ...halfClose,
   ...closing,

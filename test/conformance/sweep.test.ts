@@ -108,6 +108,51 @@ describe.each(carriers)("interrupted at every step over %s", (carrier, makePair)
       points(`${carrier} pull`, swept)
     }), 60_000)
 
+  it.live("forEach loses nothing", () =>
+    Effect.gen(function*() {
+      const swept = yield* sweep({
+        setup: filled,
+        scenario: ({ noted, right }) =>
+          right.forEach((chunk) => {
+            noted.push(...chunk)
+            // Both ways: done at once, and left to the fiber.
+            return noted.length % 2 === 0 ? Effect.void : Effect.asVoid(Effect.yieldNow())
+          }),
+        check: ({ noted, right }) =>
+          Effect.map(readAll(right), (rest) => assert.deepStrictEqual([...noted, ...rest], [...all]))
+      })
+      points(`${carrier} forEach`, swept)
+    }), 60_000)
+
+  it.live(
+    "an echo by forEach answers a beginning of what it was given, and leaves the rest",
+    () =>
+      Effect.gen(function*() {
+        const swept = yield* sweep({
+          setup: Effect.gen(function*() {
+            const pair = yield* opened(makePair, tight)
+            yield* Effect.fork(Effect.zipRight(Effect.forEach(chunks, pair.left.write), pair.left.closeWrite))
+            return { ...pair, reading: yield* Effect.fork(readAll(pair.left)) }
+          }),
+          scenario: ({ noted, right }) =>
+            right.forEach((chunk) => {
+              noted.push(...chunk)
+              return right.write(chunk)
+            }),
+          check: ({ noted, reading, right }) =>
+            Effect.gen(function*() {
+              const rest = yield* readAll(right)
+              assert.deepStrictEqual([...noted, ...rest], [...all])
+              yield* right.closeWrite
+              const echo = [...yield* Fiber.join(reading)]
+              assert.deepStrictEqual(echo, noted.slice(0, echo.length))
+            })
+        })
+        points(`${carrier} echo by forEach`, swept)
+      }),
+    60_000
+  )
+
   it.live("readExactly loses nothing", () =>
     Effect.gen(function*() {
       const swept = yield* sweep({

@@ -11,12 +11,14 @@ import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
-import type * as Scope from "effect/Scope"
+import * as Scheduler from "effect/Scheduler"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Supervisor from "effect/Supervisor"
 import * as TestClock from "effect/TestClock"
 import * as Address from "../../src/Address.ts"
 import * as Driver from "../../src/Driver.ts"
+import * as Turn from "../../src/internal/turn.ts"
 import * as Listener from "../../src/Listener.ts"
 import * as MemoryTransport from "../../src/memory/MemoryTransport.ts"
 import * as Tcp from "../../src/node/Tcp.ts"
@@ -280,6 +282,135 @@ describe("Server.serve", () => {
         })
       }))
 
+    it.scoped("has services of its own beside those of the server, and a Scope that is not the server's", () =>
+      Effect.gen(function*() {
+        const Greeting = Context.GenericTag<"Greeting", string>("Greeting")
+        const Guest = Context.GenericTag<"Guest", string>("Guest")
+        const net = network()
+        const ended: Array<string> = []
+        const serve: Effect.Effect<Server.ServerReport, never, "Greeting"> = Server.serve(
+          net.listener,
+          (transport) =>
+            Effect.gen(function*() {
+              const guest = yield* Guest
+              yield* Effect.addFinalizer(() => Effect.map(Greeting, (greeting) => ended.push(`${greeting}, ${guest}`)))
+              yield* transport.pull
+            }).pipe(Effect.provideService(Guest, "guest"))
+        )
+        const whole = yield* Effect.scope
+        const server = yield* Effect.forkDaemon(
+          Effect.scoped(serve).pipe(Effect.provideService(Greeting, "Bye"), Effect.provideService(Scope.Scope, whole))
+        )
+        for (const count of [1, 2]) {
+          const client = yield* net.connect
+          yield* client.write(ascii("x"))
+          yield* leave(client)
+          yield* settle
+          assert.lengthOf(ended, count)
+        }
+        assert.deepStrictEqual(ended, ["Bye, guest", "Bye, guest"])
+        yield* net.listener.close
+        assert.deepStrictEqual(yield* Fiber.join(server), { ...none, accepted: 2, completed: 2 })
+      }))
+
+    it.scoped("inherits the FiberRefs of the server, and changes nobody else's", () =>
+      Effect.gen(function*() {
+        const count = FiberRef.unsafeMake(0)
+        const net = network()
+        const seen: Array<number> = []
+        const server = yield* Effect.forkDaemon(
+          Effect.locally(
+            Effect.zip(
+              Server.serve(net.listener, (transport) =>
+                Effect.zipRight(
+                  FiberRef.updateAndGet(count, (value) => value + 1),
+                  transport.forEach(() => Effect.map(FiberRef.get(count), (value) => seen.push(value)))
+                )),
+              FiberRef.get(count)
+            ),
+            count,
+            10
+          )
+        )
+        for (let connection = 0; connection < 3; connection++) {
+          const client = yield* net.connect
+          yield* client.write(ascii("x"))
+          yield* client.closeWrite
+          yield* ending(client)
+        }
+        assert.deepStrictEqual(seen, [11, 11, 11])
+        yield* net.listener.close
+        assert.deepStrictEqual(yield* Fiber.join(server), [{ ...none, accepted: 3, completed: 3 }, 10])
+      }))
+
+    it.scoped("is annotated in its logs beside what the server's are, in its Effects, finalizers and failures", () =>
+      Effect.gen(function*() {
+        const entries = yield* logs(Effect.gen(function*() {
+          const net = network()
+          const server = yield* Effect.annotateLogs(
+            serving(net, (transport) =>
+              Effect.zipRight(
+                Effect.addFinalizer(() => Effect.logInfo("finalizer")),
+                transport.forEach(() => Effect.zipRight(Effect.logInfo("handler"), Effect.fail("as ordered")))
+              )),
+            { service: "test" }
+          )
+          const client = yield* net.connect
+          yield* client.write(ascii("x"))
+          yield* ending(client)
+          yield* net.listener.close
+          yield* Fiber.join(server)
+        }))
+        const annotations = { service: "test", localAddress: "right", remoteAddress: "left", listener: "server" }
+        assert.deepStrictEqual(
+          entries.map(({ annotations, message }) => [message, annotations]),
+          ["handler", "finalizer", "The handler of a connection failed"].map((message) => [message, annotations])
+        )
+      }))
+
+    it.scoped("is served by a forEach: its answers, its failure, its end", () =>
+      Effect.gen(function*() {
+        const net = network()
+        const server = yield* serving(net, (transport) =>
+          transport.forEach((chunk) =>
+            text(chunk) === "!" ? Effect.die("as ordered") : transport.write(chunk)
+          ))
+        const client = yield* net.connect
+        assert.strictEqual(yield* ask(client, "one"), "one")
+        assert.strictEqual(yield* ask(client, "two"), "two")
+        assert.strictEqual(
+          yield* leave(yield* Effect.tap(net.connect, (other) => other.write(ascii("!")))),
+          "ConnectionReset"
+        )
+        yield* client.closeWrite
+        assert.strictEqual(yield* ending(client), "end")
+        yield* net.listener.close
+        assert.deepStrictEqual(yield* Fiber.join(server), { ...none, accepted: 2, completed: 1, failed: 1 })
+      }).pipe(Logger.withMinimumLogLevel(LogLevel.None)))
+
+    it.scoped("gets what a finalizer writes, before its end", () =>
+      Effect.gen(function*() {
+        const net = network()
+        const server = yield* serving(net, (transport) =>
+          Effect.zipRight(
+            Effect.addFinalizer(() =>
+              Effect.zipRight(Effect.sleep("1 second"), Effect.ignore(transport.write(ascii("bye"))))
+            ),
+            transport.write(ascii("hello, "))
+          ))
+        const client = yield* net.connect
+        const reading = yield* Effect.fork(Peer.readAll(client))
+        yield* settle
+        yield* TestClock.adjust("999 millis")
+        yield* settle
+        assert.isFalse(isDone(reading))
+        yield* TestClock.adjust("1 millis")
+        assert.strictEqual(text(yield* Fiber.join(reading)), "hello, bye")
+        yield* client.closeWrite
+        yield* net.listener.close
+        assert.deepStrictEqual(yield* Fiber.join(server), { ...none, accepted: 1, completed: 1 })
+      }))
+
     it.scoped("gets all that its handler wrote before it returned", () =>
       Effect.gen(function*() {
         const net = network({ highWaterMark: 2 ** 20, capacity: 4096 })
@@ -347,6 +478,108 @@ describe("Server.serve", () => {
           failed: before.failed + 1,
           refused: before.refused + 1
         })
+      }).pipe(Logger.withMinimumLogLevel(LogLevel.None)))
+  })
+
+  describe("the scheduler", () => {
+    const current = FiberRef.get(FiberRef.currentScheduler)
+
+    /** That of the handler, and that of who serves, when it is over. */
+    const schedulers = Effect.gen(function*() {
+      const net = network()
+      const seen: Array<Scheduler.Scheduler> = []
+      const serve = Server.serve(
+        net.listener,
+        (transport) => Effect.zipRight(transport.pull, Effect.map(current, (scheduler) => seen.push(scheduler)))
+      )
+      const server = yield* Effect.forkDaemon(Effect.zipRight(serve, current))
+      const client = yield* net.connect
+      yield* client.write(ascii("x"))
+      yield* leave(client)
+      yield* net.listener.close
+      return [...seen, yield* Fiber.join(server)]
+    })
+
+    it.scoped("is the turn's where it would be Effect's default, for the handler and as long as it serves", () =>
+      Effect.gen(function*() {
+        assert.deepStrictEqual(yield* schedulers, [Turn.scheduler, Scheduler.defaultScheduler])
+      }))
+
+    it.scoped("is that of whoever serves, if it has one of its own", () =>
+      Effect.gen(function*() {
+        let tasks = 0
+        const own = Scheduler.make((task) => {
+          tasks++
+          setImmediate(task)
+        })
+        assert.deepStrictEqual(yield* Effect.withScheduler(schedulers, own), [own, own])
+        assert.isAbove(tasks, 0)
+      }))
+
+    it.scopedLive("is not held by handlers that yield for ever, nor is the event loop, nor any connection", () =>
+      Effect.gen(function*() {
+        const listener = yield* Tcp.listen(Address.tcp("127.0.0.1", 0))
+        let yields = 0
+        const busy = Effect.forever(Effect.zipRight(Effect.sync(() => yields++), Effect.yieldNow()))
+        const server = yield* Effect.forkDaemon(
+          Server.serve(
+            listener,
+            (transport) => transport.forEach((chunk) => text(chunk) === "busy" ? busy : transport.write(chunk)),
+            { drainTimeout: 0 }
+          )
+        )
+        const hogs = yield* Effect.all([Peer.connect(listener.address), Peer.connect(listener.address)])
+        for (const hog of hogs) yield* hog.write("busy")
+        yield* Peer.eventually(() => yields > 1000)
+        const peer = yield* Peer.connect(listener.address)
+        for (let round = 1; round <= 50; round++) {
+          yield* peer.write("x")
+          yield* peer.readBytes(round)
+        }
+        const before = yields
+        yield* Peer.turns(3)
+        assert.isAbove(yields, before)
+        // A few times in a flush, for both, and one flush in a turn: however many events there were.
+        assert.isAtMost(yields - before, 1000)
+        yield* listener.close
+        assert.deepStrictEqual(yield* Fiber.join(server), { ...none, accepted: 3, drained: 0, aborted: 3 })
+      }))
+  })
+
+  describe("metrics", () => {
+    it.scoped("have the labels of whoever serves", () =>
+      Effect.gen(function*() {
+        const labelled = Effect.map(Metric.snapshot, (pairs) =>
+          pairs
+            .filter(({ metricKey }) =>
+              metricKey.tags.some(({ key, value }) => key === "service" && value === "labelled")
+            )
+            .filter(({ metricKey }) => metricKey.name.startsWith("effect_transport_connections"))
+            .map(({ metricKey, metricState }) => {
+              const outcome = metricKey.tags.find(({ key }) => key === "outcome")?.value ?? "open"
+              return [outcome, Number(Object.values(metricState).find(Number.isFinite))] as const
+            }))
+        const net = network()
+        const server = yield* Effect.tagMetrics(
+          serving(net, obedient, { maxConnections: 2, whenFull: "refuse" }),
+          "service",
+          "labelled"
+        )
+        const [first, second] = [yield* net.connect, yield* net.connect]
+        yield* ask(first, "a")
+        yield* ask(second, "a")
+        assert.deepStrictEqual(yield* labelled, [["open", 2]])
+        yield* leave(yield* net.connect)
+        yield* first.write(ascii("."))
+        yield* second.write(ascii("!"))
+        yield* leave(first)
+        yield* leave(second)
+        yield* net.listener.close
+        yield* Fiber.join(server)
+        assert.deepStrictEqual(
+          (yield* labelled).toSorted(([one], [other]) => one < other ? -1 : 1),
+          [["completed", 1], ["failed", 1], ["open", 0], ["refused", 1]]
+        )
       }).pipe(Logger.withMinimumLogLevel(LogLevel.None)))
   })
 
@@ -600,6 +833,49 @@ describe("Server.serve", () => {
         assert.strictEqual(text(yield* Peer.readAll(last)), "ww.")
         yield* last.closeWrite
         assert.deepStrictEqual(yield* Fiber.join(server), { ...none, accepted: 2, drained: 1, completed: 1 })
+      }))
+
+    it.scoped("takes a forEach that waits for idle, and one whose Effect runs for busy", () =>
+      Effect.gen(function*() {
+        const net = network()
+        const server = yield* serving(net, (transport) =>
+          transport.forEach((chunk) =>
+            text(chunk) === "w"
+              ? Effect.zipRight(Effect.sleep("1 second"), transport.write(chunk))
+              : transport.write(chunk)
+          ))
+        const [idle, busy] = yield* Effect.all([net.connect, net.connect])
+        assert.strictEqual(yield* ask(idle, "hello"), "hello")
+        yield* busy.write(ascii("w"))
+        yield* settle
+        const left = yield* Effect.fork(leave(idle))
+        yield* net.listener.close
+        assert.strictEqual(yield* Fiber.join(left), "end")
+        yield* TestClock.adjust("1 second")
+        assert.strictEqual(text((yield* busy.pull)!), "w")
+        const last = yield* Effect.fork(leave(busy))
+        yield* TestClock.adjust("20 millis")
+        assert.strictEqual(yield* Fiber.join(last), "end")
+        assert.deepStrictEqual(yield* Fiber.join(server), { ...none, accepted: 2, drained: 2 })
+      }))
+
+    it.scoped("waits for a forEach that nothing interrupts: it answers on, until its peer ends", () =>
+      Effect.gen(function*() {
+        const net = network()
+        const server = yield* serving(
+          net,
+          (transport) => Effect.uninterruptible(transport.forEach((chunk) => transport.write(chunk)))
+        )
+        const client = yield* net.connect
+        assert.strictEqual(yield* ask(client, "before"), "before")
+        yield* net.listener.close
+        yield* settle
+        const answer = yield* Effect.fork(ask(client, "after"))
+        yield* settle
+        assert.isTrue(isDone(answer))
+        yield* client.closeWrite
+        assert.strictEqual(yield* ending(client), "end")
+        assert.deepStrictEqual(yield* Fiber.join(server), { ...none, accepted: 1, drained: 1 })
       }))
 
     it.scoped("aborts what is left after 5 seconds", () =>

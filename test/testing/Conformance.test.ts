@@ -9,7 +9,7 @@ import * as Sink from "effect/Sink"
 import * as Address from "../../src/Address.ts"
 import * as MemoryTransport from "../../src/memory/MemoryTransport.ts"
 import * as Conformance from "../../src/testing/Conformance.ts"
-import type * as Transport from "../../src/Transport.ts"
+import * as Transport from "../../src/Transport.ts"
 
 type T = Transport.Transport
 
@@ -256,6 +256,77 @@ const faults: Record<string, Fault> = {
     makePair: both(() => ({ unread: () => Effect.void })),
     breaks: [
       "bytes that are put back after the end come before it"
+    ]
+  },
+  "gives forEach nothing": {
+    makePair: both(() => ({ forEach: () => never })),
+    breaks: [
+      "forEach gives everything in its order, and is over at the end",
+      "forEach gives first what was put back"
+    ]
+  },
+  "loses bytes in forEach": {
+    makePair: both((transport) => ({
+      forEach: (f) => transport.forEach((chunk) => f(chunk.length > 2 ? chunk.subarray(1) : chunk))
+    })),
+    breaks: [
+      "forEach gives everything in its order, and is over at the end",
+      "an echo by forEach reads no further than its peer reads what comes back"
+    ]
+  },
+  "runs what forEach is given beside it": {
+    makePair: both((transport) => ({
+      forEach: (f) => transport.forEach((chunk) => Effect.forkDaemon(f(chunk)))
+    })),
+    breaks: [
+      "forEach waits with a chunk until the Effect for the last one is over",
+      "a failure within forEach ends it, a throw is a defect, and the rest is there for the next reader",
+      "an interrupted forEach interrupts the Effect that runs, and leaves the rest"
+    ]
+  },
+  "lets many forEach at once": {
+    makePair: both((transport) => ({
+      forEach: (f) => Effect.suspend(() => transport.stats().pulling ? never : transport.forEach(f))
+    })),
+    breaks: [
+      "beside a forEach that waits another reader dies, and the first goes on"
+    ]
+  },
+  "never ends a forEach": {
+    makePair: both((transport) => ({ forEach: (f) => Effect.exit(transport.forEach(f)).pipe(Effect.zipRight(never)) })),
+    breaks: [
+      "forEach gives everything in its order, and is over at the end",
+      "a failure within forEach ends it, a throw is a defect, and the rest is there for the next reader",
+      "a forEach that waits fails when this side closes, and when it aborts"
+    ]
+  },
+  "accepts without a bound in forEach": {
+    makePair: both((transport) => ({
+      forEach: (f) => {
+        const chunks: Array<Uint8Array> = []
+        const collect = transport.forEach((chunk) => Effect.sync(() => chunks.push(chunk)))
+        return Effect.zipRight(collect, Effect.forEach(chunks, f, { discard: true }))
+      }
+    })),
+    breaks: [
+      "an echo by forEach reads no further than its peer reads what comes back"
+    ]
+  },
+  "loses what an interrupted forEach has taken": {
+    makePair: both(({ pull }) => ({ forEach: Transport.forEachFromPull(detached(pull)) })),
+    breaks: [
+      "an interrupted forEach that waits takes nothing",
+      "a forEach that is interrupted again and again loses no byte"
+    ]
+  },
+  "goes on with an interrupted forEach": {
+    makePair: both((transport) => ({
+      forEach: <E, R>(f: (chunk: Uint8Array) => Effect.Effect<unknown, E, R>) =>
+        Effect.flatMap(Effect.forkDaemon(transport.forEach(f)), Fiber.join)
+    })),
+    breaks: [
+      "an interrupted forEach that waits takes nothing",
+      "an interrupted forEach interrupts the Effect that runs, and leaves the rest"
     ]
   },
   "never ends": {

@@ -172,9 +172,12 @@ export const turns: Effect.Effect<void> = Effect.repeatN(turn, 4)
 
 type Forked<A> = Effect.Effect<Fiber.RuntimeFiber<Exit.Exit<A, unknown>>>
 
+/** A reader that waits, in a fiber. */
+export const suspended = <A>(transport: Transport, reader: Effect.Effect<A, unknown>): Forked<A> =>
+  Effect.zipLeft(Effect.fork(Effect.exit(reader)), until(() => transport.stats().pulling))
+
 /** A pull that waits. */
-export const suspendedPull = (transport: Transport): Forked<Uint8Array | null> =>
-  Effect.zipLeft(Effect.fork(Effect.exit(transport.pull)), until(() => transport.stats().pulling))
+export const suspendedPull = (transport: Transport): Forked<Uint8Array | null> => suspended(transport, transport.pull)
 
 /** A write that waits, in a fiber. */
 export const suspendedWrite = (transport: Transport, chunk: Uint8Array): Forked<void> =>

@@ -6,10 +6,20 @@
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { concat } from "../../internal/bytes.ts"
+import type { Transport } from "../../Transport.ts"
 import type { Entry } from "./check.ts"
 import * as C from "./check.ts"
 
 const { bytes, entry, expectBytes, expectClean, expectEqual, expectFailure, readAndClose } = C
+
+/** Sends it little by little, and ends. */
+const trickle = (transport: Transport, whole: Uint8Array) =>
+  Effect.zipRight(
+    Effect.forEach(C.pieces(whole, 60), (piece) => Effect.zipRight(transport.write(piece), Effect.yieldNow()), {
+      discard: true
+    }),
+    transport.closeWrite
+  )
 
 export const interruption: ReadonlyArray<Entry> = [
   entry("an interrupted pull loses no byte", ({ open }) =>
@@ -27,10 +37,7 @@ export const interruption: ReadonlyArray<Entry> = [
     Effect.gen(function*() {
       const [left, right] = yield* open()
       const whole = C.pattern(3000)
-      yield* Effect.fork(Effect.zipRight(
-        Effect.forEach(C.pieces(whole, 60), (piece) => Effect.zipRight(left.write(piece), Effect.yieldNow())),
-        left.closeWrite
-      ))
+      yield* Effect.fork(trickle(left, whole))
       const chunks: Array<Uint8Array> = []
       const input = { ended: false }
       const pull = Effect.flatMap(right.pull, (chunk) => {
@@ -133,5 +140,65 @@ export const interruption: ReadonlyArray<Entry> = [
         yield* expectClean(left)
         yield* expectClean(right)
       })
-  )
+  ),
+
+  entry("an interrupted forEach that waits takes nothing", ({ open }) =>
+    Effect.gen(function*() {
+      const [left, right] = yield* open()
+      const chunks: Array<Uint8Array> = []
+      const handling = yield* C.suspended(right, right.forEach((chunk) => Effect.sync(() => chunks.push(chunk))))
+      yield* Fiber.interrupt(handling)
+      yield* expectEqual(right.stats().pulling, false, "pulling after the interruption")
+      yield* left.write(bytes(1, 2, 3))
+      yield* expectBytes(yield* C.read(right, 3), bytes(1, 2, 3), "what the next pulls give")
+      yield* expectEqual(chunks.length, 0, "chunks that it gave")
+    })),
+
+  entry(
+    "an interrupted forEach interrupts the Effect that runs, and leaves the rest",
+    ({ open }) =>
+      Effect.gen(function*() {
+        const [left, right] = yield* open()
+        const chunks: Array<Uint8Array> = []
+        let interrupted = false
+        const handling = yield* Effect.fork(right.forEach((chunk) => {
+          chunks.push(chunk)
+          return Effect.onInterrupt(Effect.never, () =>
+            Effect.sync(() => {
+              interrupted = true
+            }))
+        }))
+        yield* left.write(bytes(1))
+        yield* C.until(() => chunks.length === 1)
+        yield* left.write(bytes(2, 3))
+        yield* C.turns
+        yield* Fiber.interrupt(handling)
+        yield* expectEqual(interrupted, true, "the Effect was interrupted")
+        yield* expectEqual(chunks.length, 1, "chunks that it gave")
+        yield* expectBytes(yield* C.read(right, 2), bytes(2, 3), "what the next pulls give")
+      })
+  ),
+
+  entry("a forEach that is interrupted again and again loses no byte", ({ open }) =>
+    Effect.gen(function*() {
+      const [left, right] = yield* open()
+      const whole = C.pattern(3000)
+      yield* Effect.fork(trickle(left, whole))
+      const chunks: Array<Uint8Array> = []
+      const input = { ended: false }
+      const handling = Effect.zipRight(
+        right.forEach((chunk) => chunks.push(chunk) % 2 === 0 ? Effect.yieldNow() : Effect.void),
+        Effect.sync(() => {
+          input.ended = true
+        })
+      )
+      const next = C.random(19)
+      while (!input.ended) {
+        const fiber = yield* Effect.fork(handling)
+        for (let steps = next(5); steps > 0; steps--) yield* Effect.yieldNow()
+        if (next(8) === 0) yield* C.turn
+        yield* Fiber.interrupt(fiber)
+      }
+      yield* expectBytes(concat(chunks), whole, "what arrives")
+    }))
 ]
