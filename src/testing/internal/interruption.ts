@@ -15,7 +15,7 @@ const { bytes, entry, expectBytes, expectClean, expectEqual, expectFailure, read
 /** Sends it little by little, and ends. */
 const trickle = (transport: Transport, whole: Uint8Array) =>
   Effect.zipRight(
-    Effect.forEach(C.pieces(whole, 60), (piece) => Effect.zipRight(transport.write(piece), Effect.yieldNow()), {
+    Effect.forEach(C.pieces(whole, 10), (piece) => Effect.zipRight(transport.write(piece), Effect.yieldNow()), {
       discard: true
     }),
     transport.closeWrite
