@@ -201,13 +201,15 @@ export const run = <E1, E2>(
         over)
       const ended = Effect.matchEffect(target.closeWrite, { onFailure: targetLost, onSuccess: () => watched })
       // Hot path: while the target has room, a chunk costs no wake-up of the fiber.
-      const forwarding = source.forEach((chunk) => {
-        count[direction] += chunk.length
-        return Immediate.catchAll(target.write(chunk), (error) => {
-          count[direction] -= chunk.length
-          return Effect.fail(new Refused(error))
+      const forwarding = source.forEach((chunk) =>
+        Immediate.matchEffect(target.write(chunk), {
+          onFailure: (error) => Effect.fail(new Refused(error)),
+          onSuccess: () => {
+            count[direction] += chunk.length
+            return Effect.void
+          }
         })
-      })
+      )
       return Effect.matchEffect(forwarding, {
         onFailure: (error) => error instanceof Refused ? targetLost(error.reason) : sourceLost(error),
         onSuccess: () => ended

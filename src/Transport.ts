@@ -11,7 +11,6 @@ import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import { dual } from "effect/Function"
 import { hasProperty } from "effect/Predicate"
 import type * as Queue from "effect/Queue"
@@ -20,7 +19,7 @@ import * as Stream from "effect/Stream"
 import type { Address } from "./Address.ts"
 import type { ConnectionLost, WriteAfterEnd } from "./ConnectionError.ts"
 import { concat, indexOf } from "./internal/bytes.ts"
-import { advance } from "./internal/immediate.ts"
+import { advance, isDone } from "./internal/immediate.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -528,7 +527,7 @@ export const sinkFromWriteAll = <E>(
   const process: Channel.Channel<never, Chunk.Chunk<Uint8Array>, E, never, void, unknown> = Channel.readWithCause({
     onInput: (chunk: Chunk.Chunk<Uint8Array>) => {
       const effect = advance(writeAll(Chunk.toReadonlyArray(chunk)))
-      return effect === Exit.void ? process : Channel.flatMap(Channel.fromEffect(effect), () => process)
+      return isDone(effect) ? process : Channel.flatMap(Channel.fromEffect(effect), () => process)
     },
     onFailure: (cause) => Channel.failCause(cause),
     onDone: () => Channel.void

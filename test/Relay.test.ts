@@ -193,6 +193,20 @@ describe("Relay.run", () => {
       assert.strictEqual((yield* right.closed)._tag, "Lost")
     }))
 
+  it.scoped("counts what was accepted, and not the chunk that still waits for room", () =>
+    Effect.gen(function*() {
+      const limits = { capacity: 64, readBufferSize: 64, highWaterMark: 64, maxChunkSize: 32 }
+      const { client, relay, right, server } = yield* joined(limits)
+      yield* Effect.fork(client.write(new Uint8Array(4096)))
+      while (right.stats().writersWaiting === 0) yield* settle
+      const { buffered, bytesWritten } = right.stats()
+      yield* client.abort
+      yield* server.write(bytes.ascii("x"))
+      const error = lost(yield* relay)
+      assert.strictEqual(error.side, "left")
+      assert.strictEqual(error.leftToRight, bytesWritten + buffered)
+    }))
+
   it.scoped("notices a reset that comes after the end", () =>
     Effect.gen(function*() {
       const { client, relay, server } = yield* joined()

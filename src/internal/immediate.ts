@@ -18,24 +18,39 @@ export abstract class Immediate<A, E> extends Effectable.Class<A, E> {
 export const advance = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   effect instanceof Immediate ? effect.commit() : effect
 
-class Caught<E, E2> extends Immediate<void, E2> {
-  private readonly effect: Effect.Effect<void, E>
-  private readonly handle: (error: E) => Effect.Effect<void, E2>
+/** Nothing is left of it: it has succeeded, and nobody has to run it. */
+export const isDone = (effect: unknown): boolean =>
+  effect === Exit.void || Exit.isExit(effect) && Exit.isSuccess(effect)
 
-  constructor(effect: Effect.Effect<void, E>, handle: (error: E) => Effect.Effect<void, E2>) {
+interface Handlers<E, E2> {
+  readonly onFailure: (error: E) => Effect.Effect<void, E2>
+  readonly onSuccess: () => Effect.Effect<void, E2>
+}
+
+class Matched<E, E2> extends Immediate<void, E2> {
+  private readonly effect: Effect.Effect<void, E>
+  private readonly handlers: Handlers<E, E2>
+
+  constructor(effect: Effect.Effect<void, E>, handlers: Handlers<E, E2>) {
     super()
     this.effect = effect
-    this.handle = handle
+    this.handlers = handlers
   }
 
   commit(): Effect.Effect<void, E2> {
     const rest = advance(this.effect)
-    return rest === Exit.void ? Exit.void : Effect.catchAll(rest, this.handle)
+    return isDone(rest) ? this.handlers.onSuccess() : Effect.matchEffect(rest, this.handlers)
   }
 }
+
+/** `Effect.matchEffect` that leaves an immediate effect immediate. */
+export const matchEffect = <E, E2>(
+  effect: Effect.Effect<void, E>,
+  handlers: Handlers<E, E2>
+): Effect.Effect<void, E2> => new Matched(effect, handlers)
 
 /** `Effect.catchAll` that leaves an immediate effect immediate. */
 export const catchAll = <E, E2>(
   effect: Effect.Effect<void, E>,
   handle: (error: E) => Effect.Effect<void, E2>
-): Effect.Effect<void, E2> => new Caught(effect, handle)
+): Effect.Effect<void, E2> => new Matched(effect, { onFailure: handle, onSuccess: () => Exit.void })

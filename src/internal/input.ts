@@ -14,7 +14,7 @@ import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
 import type { Connection, Reader } from "./connection.ts"
 import { concurrentPull } from "./connection.ts"
-import { advance } from "./immediate.ts"
+import { advance, isDone } from "./immediate.ts"
 import * as Turn from "./turn.ts"
 
 type Resume<A, E, R> = (effect: Effect.Effect<A, E, R>) => void
@@ -152,8 +152,6 @@ class ForEach<E, E2, R> extends WaitingFiber<void, E | E2, R> {
     }
   }
 }
-
-const isDone = (effect: unknown): boolean => effect === Exit.void || Exit.isExit(effect) && Exit.isSuccess(effect)
 
 /** See `Transport.forEach`. */
 export const forEach = <E, E2, R>(
