@@ -162,27 +162,37 @@ static void open_flows(struct pollfd *fds, struct flow *flows, int connections, 
   }
 }
 
+/* What is measured begins when the ramp is over. */
+struct run {
+  double start;
+  int ramping;
+};
+
+static int goes_on(struct run *run, double duration) {
+  double now = seconds();
+  if (run->ramping && now >= run->start) {
+    run->ramping = 0;
+    run->start = now;
+    say("measuring");
+    forget();
+  }
+  return now < run->start + duration;
+}
+
 static void echo(int connections, uint64_t size, uint64_t in_flight, double duration) {
   struct pollfd *fds = calloc((size_t)connections, sizeof *fds);
   struct flow *flows = calloc((size_t)connections, sizeof *flows);
   open_flows(fds, flows, connections, size, in_flight);
   for (int i = 0; i < connections; i++) transmit(&fds[i], &flows[i], size, in_flight);
-  double start = seconds() + RAMP_SECONDS, now;
-  int ramping = 1;
-  while ((now = seconds()) < start + duration) {
-    if (ramping && now >= start) {
-      ramping = 0;
-      say("measuring");
-      start = now;
-      forget();
-    }
+  struct run run = {.start = seconds() + RAMP_SECONDS, .ramping = 1};
+  while (goes_on(&run, duration)) {
     await_events(fds, (nfds_t)connections);
     for (int i = 0; i < connections; i++) {
       if (fds[i].revents & ~POLLOUT) receive(fds[i].fd, &flows[i], size, in_flight);
       if (fds[i].revents) transmit(&fds[i], &flows[i], size, in_flight);
     }
   }
-  report(now - start);
+  report(seconds() - run.start);
 }
 
 /* ---- churn ---- */
@@ -190,16 +200,9 @@ static void echo(int connections, uint64_t size, uint64_t in_flight, double dura
 static void churn(int connections, double duration) {
   struct pollfd *fds = calloc((size_t)connections, sizeof *fds);
   double *dialled = calloc((size_t)connections, sizeof *dialled);
-  double start = seconds() + RAMP_SECONDS, now;
-  int ramping = 1;
+  struct run run = {.start = seconds() + RAMP_SECONDS, .ramping = 1};
   for (int i = 0; i < connections; i++) fds[i].fd = -1;
-  while ((now = seconds()) < start + duration) {
-    if (ramping && now >= start) {
-      ramping = 0;
-      say("measuring");
-      start = now;
-      forget();
-    }
+  while (goes_on(&run, duration)) {
     for (int i = 0; i < connections; i++) {
       if (fds[i].fd >= 0) continue;
       dialled[i] = seconds();
@@ -221,7 +224,7 @@ static void churn(int connections, double duration) {
       }
     }
   }
-  report(now - start);
+  report(seconds() - run.start);
 }
 
 /* ---- idle ---- */

@@ -22,6 +22,7 @@ import type { Timers } from "./internal/connection.ts"
 import { Connection } from "./internal/connection.ts"
 import { Immediate } from "./internal/immediate.ts"
 import { forEach, Pull } from "./internal/input.ts"
+import * as Turn from "./internal/turn.ts"
 import type { Waiter } from "./internal/writeBuffer.ts"
 import * as Transport from "./Transport.ts"
 
@@ -202,16 +203,12 @@ type Describe<F, E> = (
   detail: Omit<ConnectionError.LossDetail, "side" | keyof ConnectionError.SystemFailure>
 ) => E
 
-const macrotask: (run: () => void) => void = typeof setImmediate === "function"
-  ? (run) => void setImmediate(run)
-  : (run) => void setTimeout(run, 0)
-
 const liveClock = Context.get(DefaultServices.liveServices, Clock.Clock)
 
 /** The host's longest: what is later than that does not come (24.8 days). */
 const maxDelay = 2 ** 31 - 1
 
-/** A timer of the host, where it is the Clock: a fiber that sleeps costs 30 KB of garbage for every connection that closes. */
+/** A timer of the host, where it is the Clock: a fiber that sleeps costs 16 KB of garbage for every connection that closes. */
 const scheduleLive: Timers["schedule"] = (delay, run) => {
   if (delay > maxDelay) return () => {}
   const timer = setTimeout(run, delay)
@@ -226,7 +223,8 @@ const scheduleBy = (clock: Clock.Clock): Timers["schedule"] => (delay, run) => {
 const makeTimers = (clock: Clock.Clock): Timers => ({
   now: () => clock.unsafeCurrentTimeMillis(),
   schedule: clock === liveClock ? scheduleLive : scheduleBy(clock),
-  macrotask
+  macrotask: Turn.macrotask,
+  defer: Turn.defer
 })
 
 const timersByClock = new WeakMap<Clock.Clock, Timers>()
@@ -317,7 +315,7 @@ class DrivenTransport<F, E> implements Transport.Transport<Lost<E>> {
     const room = connection.admits()
     if (connection.report !== undefined || connection.writeEnded) return Exit.fail(this.refusal())
     if (bytes.length === 0) return Exit.void
-    if (!room) return this.awaitRoom([bytes], 0)
+    if (!room) return this.awaitRoom([bytes])
     connection.push(bytes)
     return this.breath()
   }
@@ -335,7 +333,7 @@ class DrivenTransport<F, E> implements Transport.Transport<Lost<E>> {
       // `admits` hands over what is buffered, and may find the carrier gone.
       if (connection.report !== undefined) return Exit.fail(this.refusal())
       // The array is the caller's, who may go on with it.
-      if (!room) return this.awaitRoom(all.slice(next), 0)
+      if (!room) return this.awaitRoom(all.slice(next))
       connection.push(all[next]!)
       room = connection.admits()
     }
@@ -350,13 +348,12 @@ class DrivenTransport<F, E> implements Transport.Transport<Lost<E>> {
   }
 
   private awaitRoom(
-    chunks: ReadonlyArray<Uint8Array>,
-    next: number
+    chunks: ReadonlyArray<Uint8Array>
   ): Effect.Effect<void, Lost<E> | ConnectionError.WriteAfterEnd> {
     return async((resume) => {
       const waiter: Waiter = this.connection.awaitRoom(
         chunks,
-        next,
+        0,
         () => resume(Effect.suspend(() => waiter.outcome === "accepted" ? Exit.void : Exit.fail(this.refusal())))
       )
       return () => this.connection.writes.withdraw(waiter)

@@ -276,7 +276,7 @@ export interface TransportStats {
  * @category models
  */
 export interface Limits {
-  /** How much is read ahead of the consumer, in bytes: 65536. 0 takes input only while a pull waits. */
+  /** How much is read ahead of the consumer, in bytes: 65536. 0 takes input only when a reader waits for it. */
   readonly readBufferSize?: number | undefined
   /** Buffered bytes from which on writers wait: 65536. At least 1. */
   readonly highWaterMark?: number | undefined

@@ -7,7 +7,6 @@
  */
 import type * as ConnectionState from "./connectionState.ts"
 import { transitions } from "./connectionState.ts"
-import * as Turn from "./turn.ts"
 import type { Waiter } from "./writeBuffer.ts"
 import { WriteBuffer } from "./writeBuffer.ts"
 
@@ -21,11 +20,18 @@ export interface Driver {
   reset(): void
 }
 
-/** Time, timers and the macrotask are given from outside, so that virtual time governs every deadline. */
+/** Something that is put off until the fibers that are due have run. */
+export interface Deferred {
+  readonly run: () => void
+}
+
+/** Time, timers and turns are given from outside, so that virtual time governs every deadline. */
 export interface Timers {
   readonly now: () => number
   readonly schedule: (delay: number, run: () => void) => () => void
   readonly macrotask: (run: () => void) => void
+  /** At the end of the event that is under way, or in a microtask. */
+  readonly defer: (work: Deferred) => void
 }
 
 export interface Limits {
@@ -216,11 +222,11 @@ export class Connection<F> {
     const taken = reader !== undefined && reader.waits() &&
       !this.isAhead(this.inputBytes - chunk.length, this.input.length)
     this.wakeReader()
-    if (taken) void Promise.resolve().then(this.stopIfAhead)
+    if (taken) void Promise.resolve().then(() => this.stopIfAhead())
     else this.stopReading()
   }
 
-  private readonly stopIfAhead = () => {
+  private stopIfAhead(): void {
     if (this.isAhead(this.inputBytes, this.input.length)) this.stopReading()
   }
 
@@ -368,7 +374,7 @@ export class Connection<F> {
   private scheduleSend(): void {
     if (this.sendScheduled || this.writes.inFlight > 0 || this.sending) return
     this.sendScheduled = true
-    Turn.defer(this)
+    this.timers.defer(this)
   }
 
   private endWrite(): void {

@@ -3,17 +3,13 @@
  * they wrote leaves, gathered for each connection. In microtasks, which is where Effect's scheduler and `queueMicrotask`
  * would do it, the same costs 0.5 µs more for each message, out of about 10.
  *
- * A driver puts `begin` and `end` around the events that it reports from macrotasks of its own. Fibers take part that have
- * the `scheduler` of this module, as those of `Server` do; all others run as ever, and what they write leaves in a microtask.
+ * A driver makes an `event` of each listener that the event loop calls. Fibers take part that have the `scheduler` of this
+ * module, as those of `Server` do; all others run as ever, and what they write leaves in a microtask.
  *
  * @internal
  */
 import * as Scheduler from "effect/Scheduler"
-
-/** Something that is put off until the fibers that are due have run. */
-export interface Deferred {
-  readonly run: () => void
-}
+import type { Deferred } from "./connection.ts"
 
 /**
  * So many times the fibers that are due run within a turn, each time those that the time before has woken. What is left
@@ -35,20 +31,22 @@ let deferred: Array<Deferred> = []
 let depth = 0
 let scheduled = false
 
-const macrotask: (run: () => void) => void = typeof setImmediate === "function"
+/** Runs it when the event loop has turned. */
+export const macrotask: (run: () => void) => void = typeof setImmediate === "function"
   ? (run) => void setImmediate(run)
   : (run) => void setTimeout(run, 0)
 
-/** An event begins. */
-export const begin = (): void => {
-  depth++
-}
-
-/** It is over once all that it brought about is done. */
-export const end = (): void => {
-  depth--
-  if (depth === 0) flush()
-}
+/** A listener of the event loop: its event is over once all that it brought about is done. */
+export const event = <This, A = void>(listener: (this: This, argument: A) => void) =>
+  function(this: This, argument: A): void {
+    depth++
+    try {
+      listener.call(this, argument)
+    } finally {
+      depth--
+      if (depth === 0) flush()
+    }
+  }
 
 /** To be run where fibers are. */
 export const task = (run: Scheduler.Task): void => {
@@ -112,15 +110,15 @@ const putOff = (tasks: ReadonlyArray<Scheduler.Task>): void => {
   late.push(...tasks)
   if (awaited) return
   awaited = true
-  macrotask(() => {
-    awaited = false
-    const now = late
-    late = []
-    begin()
-    now.forEach(attempt)
-    end()
-  })
+  macrotask(resume)
 }
+
+const resume = event(() => {
+  awaited = false
+  const now = late
+  late = []
+  now.forEach(attempt)
+})
 
 const runDeferred = (): void => {
   if (deferred.length === 0) return

@@ -296,9 +296,6 @@ const isInterruptedOnly = (exit: Exit.Exit<unknown, unknown>): boolean =>
   Exit.isFailure(exit) && Cause.isInterruptedOnly(exit.cause)
 
 const logged = (transport: Transport, cause: Cause.Cause<unknown>): Effect.Effect<void> => {
-  if (Cause.isFailType(cause) && isLossOf(transport, cause.error)) {
-    return Effect.logDebug("A connection was lost", cause)
-  }
   if (Cause.isInterruptedOnly(cause)) return Effect.void
   if (Cause.isDie(cause)) return Effect.logError("The handler of a connection died", cause)
   return Chunk.every(Cause.failures(cause), (error) => isLossOf(transport, error))

@@ -120,9 +120,9 @@ describe.each(schedulers)("a fiber that waits for input under %s", (_, scheduler
               await turned()
               const take = (step: "interrupt" | number) => {
                 if (step === "interrupt") return interrupt(fiber)
-                if (inEvent) Turn.begin()
-                open.events.received(bytes(2, step))
-                if (inEvent) Turn.end()
+                const report = () => open.events.received(bytes(2, step))
+                if (inEvent) Turn.event(report)()
+                else report()
               }
               take(order[0])
               await firstGap()
@@ -410,11 +410,11 @@ describe("forEach", () => {
   it("handles a chunk before the event is over that brought it, and the answer leaves then", async () => {
     const { driver, events, transport } = opened()
     await waiting(transport.forEach((chunk) => transport.write(chunk)))
-    Turn.begin()
-    events.received(bytes(1, 7))
-    events.received(bytes(1, 8))
-    assert.deepStrictEqual(driver.batches, [])
-    Turn.end()
+    Turn.event(() => {
+      events.received(bytes(1, 7))
+      events.received(bytes(1, 8))
+      assert.deepStrictEqual(driver.batches, [])
+    })()
     assert.deepStrictEqual(driver.batches, [[bytes(1, 7), bytes(1, 8)]])
   })
 

@@ -29,11 +29,7 @@ const noting = () => {
   }
 }
 
-const event = (happens: () => void) => {
-  Turn.begin()
-  happens()
-  Turn.end()
-}
+const event = (happens: () => void) => Turn.event(happens)()
 
 const microtasks = async () => {
   for (let turn = 0; turn < 20; turn++) await Promise.resolve()
@@ -377,6 +373,21 @@ describe("what throws", () => {
       assert.deepStrictEqual(noted, ["in an event", "at its end", "without one", "put off"])
     })
   }
+
+  it("a listener, throws as ever, and its event is over all the same", () => {
+    const { defer, noted, task } = noting()
+    assert.throws(
+      () =>
+        event(() => {
+          task("a task")
+          defer("at the end")
+          fail()
+        }),
+      "thrown on purpose"
+    )
+    event(() => task("the next event's"))
+    assert.deepStrictEqual(noted, ["a task", "at the end", "the next event's"])
+  })
 
   it("is what a fiber's observer throws, too", async () => {
     const dying = ofTurn(Effect.yieldNow())

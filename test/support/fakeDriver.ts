@@ -2,6 +2,7 @@ import * as Address from "../../src/Address.ts"
 import type * as Driver from "../../src/Driver.ts"
 import type { Limits, Timers } from "../../src/internal/connection.ts"
 import { Connection } from "../../src/internal/connection.ts"
+import * as Turn from "../../src/internal/turn.ts"
 
 /** Time that stands still until it is told to pass. */
 export class ManualTimers implements Timers {
@@ -21,6 +22,8 @@ export class ManualTimers implements Timers {
   }
 
   readonly macrotask = (run: () => void) => void this.macrotasks.push(run)
+
+  readonly defer = Turn.defer
 
   /** The timers that are set. */
   get armed(): number {

@@ -79,7 +79,7 @@ export const listen = (
       })
       // Node accepts as soon as it listens, which may be turns of the event loop before this fiber goes on.
       const early: Array<net.Socket> = []
-      let accept = (connection: net.Socket) => void early.push(connection)
+      let accept: (connection: net.Socket) => void = (connection) => early.push(connection)
       server.on("connection", (connection) => accept(connection))
       // Transient by nature (accept(2): ECONNABORTED, ENOBUFS, EPERM of a firewall): the listener lives on.
       server.on("error", (cause) => {
@@ -111,12 +111,10 @@ export const listen = (
       // does not tell its name if it has one.
       const local = Address.isUnspecified(address) ? undefined : address
       const remote = isUnix ? Address.unix("") : undefined
-      accept = (connection) => {
-        Turn.begin()
+      accept = Turn.event((connection: net.Socket) => {
         watch.accepted()
         offer(socket.unsafeOpen(connection, settings, local, remote, clock))
-        Turn.end()
-      }
+      })
       for (const connection of early.splice(0)) accept(connection)
       yield* Effect.addFinalizer(() => listener.close)
       return listener

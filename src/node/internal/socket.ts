@@ -14,6 +14,7 @@ import type * as net from "node:net"
 import * as Address from "../../Address.ts"
 import type { SystemFailure } from "../../ConnectionError.ts"
 import * as Driver from "../../Driver.ts"
+import { concat } from "../../internal/bytes.ts"
 import * as Turn from "../../internal/turn.ts"
 import type * as Transport from "../../Transport.ts"
 import { driverOf, StreamDriver } from "./streamDriver.ts"
@@ -32,25 +33,13 @@ const nothing = new Uint8Array(0)
 
 /**
  * Up to so many bytes, many chunks are copied into one: that costs less than what Node does for each chunk of a writev
- * (16 × 64 B: 0.5 µs against 20 µs).
+ * (a message answered in 16 × 64 B: 18 against 22 µs of CPU).
  */
 const joinLimit = 16384
 
-const join = (chunks: ReadonlyArray<Uint8Array>, bytes: number): Uint8Array => {
-  const joined = Buffer.allocUnsafeSlow(bytes)
-  let at = 0
-  for (const chunk of chunks) {
-    joined.set(chunk, at)
-    at += chunk.length
-  }
-  return joined
-}
-
-function onDrain(this: net.Socket) {
-  Turn.begin()
+const onDrain = Turn.event(function(this: net.Socket) {
   ;(driverOf(this) as unknown as SocketDriver).drained()
-  Turn.end()
-}
+})
 
 class SocketDriver extends StreamDriver<net.Socket> implements Driver.Driver {
   private readonly isTcp: boolean
@@ -82,7 +71,7 @@ class SocketDriver extends StreamDriver<net.Socket> implements Driver.Driver {
     if (chunks.length === 1) {
       socket.write(chunks[0]!)
     } else if (bytes <= joinLimit) {
-      socket.write(join(chunks, bytes))
+      socket.write(concat(chunks))
     } else {
       // One writev for all that was written in this turn.
       socket.cork()
@@ -128,13 +117,11 @@ class SocketDriver extends StreamDriver<net.Socket> implements Driver.Driver {
   private step(): void {
     if (this.stepDue || this.paused) return
     this.stepDue = true
-    setImmediate(() => {
+    setImmediate(Turn.event(() => {
       this.stepDue = false
-      Turn.begin()
       let chunk: Uint8Array | null
       while (!this.paused && (chunk = this.stream.read() as Uint8Array | null) !== null) this.events.received(chunk)
-      Turn.end()
-    })
+    }))
   }
 
   /**

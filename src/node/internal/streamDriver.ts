@@ -23,35 +23,25 @@ export const driverOf = (stream: Duplex): StreamDriver<Duplex> => (stream as Car
 
 // Listeners are functions of the module, which find their driver on the stream: a closure for each of them would cost
 // every idle connection its memory.
-function onData(this: Carried, chunk: Uint8Array) {
+const onData = Turn.event(function(this: Carried, chunk: Uint8Array) {
   const { events } = this[driverKey]
-  Turn.begin()
   events.turned()
   events.received(chunk)
-  Turn.end()
-}
-function onEnd(this: Carried) {
-  Turn.begin()
+})
+const onEnd = Turn.event(function(this: Carried) {
   this[driverKey].onEnd()
-  Turn.end()
-}
-function onFinish(this: Carried) {
-  Turn.begin()
+})
+const onFinish = Turn.event(function(this: Carried) {
   this[driverKey].events.finished()
-  Turn.end()
-}
-function onError(this: Carried, cause: unknown) {
-  Turn.begin()
+})
+const onError = Turn.event(function(this: Carried, cause: unknown) {
   this[driverKey].onError(systemFailure(cause))
-  Turn.end()
-}
-function onClose(this: Carried) {
+})
+const onClose = Turn.event(function(this: Carried) {
   const { events } = this[driverKey]
-  Turn.begin()
   events.failed(prematureClose)
   events.released()
-  Turn.end()
-}
+})
 
 export abstract class StreamDriver<S extends Duplex> implements Driver {
   readonly events: Events<SystemFailure>

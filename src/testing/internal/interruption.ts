@@ -21,6 +21,23 @@ const trickle = (transport: Transport, whole: Uint8Array) =>
     transport.closeWrite
   )
 
+interface Input {
+  readonly chunks: Array<Uint8Array>
+  ended: boolean
+}
+
+/** Reads and is interrupted after a few steps, until the input has ended. */
+const interruptedAgainAndAgain = <E>(input: Input, read: Effect.Effect<void, E>) =>
+  Effect.gen(function*() {
+    const next = C.random(17)
+    while (!input.ended) {
+      const fiber = yield* Effect.fork(read)
+      for (let steps = next(5); steps > 0; steps--) yield* Effect.yieldNow()
+      if (next(8) === 0) yield* C.turn
+      yield* Fiber.interrupt(fiber)
+    }
+  })
+
 export const interruption: ReadonlyArray<Entry> = [
   entry("an interrupted pull loses no byte", ({ open }) =>
     Effect.gen(function*() {
@@ -38,21 +55,16 @@ export const interruption: ReadonlyArray<Entry> = [
       const [left, right] = yield* open()
       const whole = C.pattern(3000)
       yield* Effect.fork(trickle(left, whole))
-      const chunks: Array<Uint8Array> = []
-      const input = { ended: false }
-      const pull = Effect.flatMap(right.pull, (chunk) => {
-        if (chunk === null) input.ended = true
-        else chunks.push(chunk)
-        return Effect.void
-      })
-      const next = C.random(17)
-      while (!input.ended) {
-        const fiber = yield* Effect.fork(pull)
-        for (let steps = next(5); steps > 0; steps--) yield* Effect.yieldNow()
-        if (next(8) === 0) yield* C.turn
-        yield* Fiber.interrupt(fiber)
-      }
-      yield* expectBytes(concat(chunks), whole, "what arrives")
+      const input: Input = { chunks: [], ended: false }
+      yield* interruptedAgainAndAgain(
+        input,
+        Effect.flatMap(right.pull, (chunk) => {
+          if (chunk === null) input.ended = true
+          else input.chunks.push(chunk)
+          return Effect.void
+        })
+      )
+      yield* expectBytes(concat(input.chunks), whole, "what arrives")
     })),
 
   entry(
@@ -184,21 +196,16 @@ export const interruption: ReadonlyArray<Entry> = [
       const [left, right] = yield* open()
       const whole = C.pattern(3000)
       yield* Effect.fork(trickle(left, whole))
-      const chunks: Array<Uint8Array> = []
-      const input = { ended: false }
-      const handling = Effect.zipRight(
-        right.forEach((chunk) => chunks.push(chunk) % 2 === 0 ? Effect.yieldNow() : Effect.void),
-        Effect.sync(() => {
-          input.ended = true
-        })
+      const input: Input = { chunks: [], ended: false }
+      yield* interruptedAgainAndAgain(
+        input,
+        Effect.zipRight(
+          right.forEach((chunk) => input.chunks.push(chunk) % 2 === 0 ? Effect.yieldNow() : Effect.void),
+          Effect.sync(() => {
+            input.ended = true
+          })
+        )
       )
-      const next = C.random(19)
-      while (!input.ended) {
-        const fiber = yield* Effect.fork(handling)
-        for (let steps = next(5); steps > 0; steps--) yield* Effect.yieldNow()
-        if (next(8) === 0) yield* C.turn
-        yield* Fiber.interrupt(fiber)
-      }
-      yield* expectBytes(concat(chunks), whole, "what arrives")
+      yield* expectBytes(concat(input.chunks), whole, "what arrives")
     }))
 ]
