@@ -23,6 +23,7 @@ import { Connection } from "./internal/connection.ts"
 import { Immediate } from "./internal/immediate.ts"
 import { forEach, Pull } from "./internal/input.ts"
 import * as Turn from "./internal/turn.ts"
+import { Unattended } from "./internal/unattended.ts"
 import type { Waiter } from "./internal/writeBuffer.ts"
 import * as Transport from "./Transport.ts"
 
@@ -394,24 +395,18 @@ class DrivenTransport<F, E> implements Transport.Transport<Lost<E>> {
   // --- ending ------------------------------------------------------------------
 
   get close(): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      this.connection.close()
-      return this.untilOver
-    })
+    return new Ending(this, "close")
   }
 
   get abort(): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      this.connection.abort()
-      return this.untilOver
-    })
+    return new Ending(this, "abort")
   }
 
   get closed(): Effect.Effect<Transport.CloseReason<Lost<E>>> {
     return Effect.suspend(() => Effect.map(this.untilOver, () => this.closeReason()))
   }
 
-  private get untilOver(): Effect.Effect<void> {
+  get untilOver(): Effect.Effect<void> {
     return this.awaitCondition(() => this.connection.state === "closed")
   }
 
@@ -493,6 +488,28 @@ class Write<F, E> extends Immediate<void, Lost<E> | ConnectionError.WriteAfterEn
 
   commit() {
     return this.transport.accept(this.bytes)
+  }
+}
+
+class Ending<F, E> extends Unattended<void, never, never> {
+  private readonly transport: DrivenTransport<F, E>
+  private readonly how: "close" | "abort"
+
+  constructor(transport: DrivenTransport<F, E>, how: "close" | "abort") {
+    super()
+    this.transport = transport
+    this.how = how
+  }
+
+  commit() {
+    this.transport.connection[this.how]()
+    return this.transport.untilOver
+  }
+
+  start(done: (rest: Effect.Effect<void>) => void): () => void {
+    const { connection } = this.transport
+    connection[this.how]()
+    return connection.awaitCondition(() => connection.state === "closed", () => done(Exit.void))
   }
 }
 

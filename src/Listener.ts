@@ -57,6 +57,12 @@ export interface Listener {
   /** The next connection if one waits, tied to no Scope: the caller owes it a `close` or an `abort`. */
   readonly unsafePoll: () => Transport | undefined
 
+  /**
+   * `ready` without a fiber: calls `notify`, once and perhaps at once, when there is a connection to accept, or when the
+   * listener is closed. Gives what withdraws it; `undefined` if the listener is closed.
+   */
+  readonly unsafeAwait: (notify: () => void) => (() => void) | undefined
+
   /** All connections from here on, until the listener is closed. All are tied to the one Scope: `Server` gives each its own. */
   readonly connections: Stream.Stream<Transport, never, Scope.Scope>
 
@@ -141,6 +147,7 @@ export const make = (options: {
     accept,
     ready,
     unsafePoll: () => queue.take(),
+    unsafeAwait: (notify) => queue.closed ? undefined : queue.await(notify),
     connections: Stream.catchTag(Stream.repeatEffect(accept), "ListenerClosed", () => Stream.empty),
     close: Effect.uninterruptible(close),
     closed: async<void>((resume) => queue.awaitClosed(() => resume(Effect.void))),

@@ -118,6 +118,26 @@ describe("ready and unsafePoll", () => {
       assert.isUndefined(listener.unsafePoll())
     }))
 
+  it.scoped("unsafeAwait calls once, at once if one waits; withdrawn, never; and there is none after the close", () =>
+    Effect.gen(function*() {
+      const { listener, offer } = make()
+      let calls = 0
+      const call = () => void calls++
+      listener.unsafeAwait(call)!()
+      listener.unsafeAwait(call)
+      offer((yield* connection).ours)
+      offer((yield* connection).ours)
+      assert.strictEqual(calls, 1)
+      listener.unsafeAwait(call)
+      assert.strictEqual(calls, 2)
+      while (listener.unsafePoll() !== undefined);
+      listener.unsafeAwait(call)
+      yield* listener.close
+      assert.strictEqual(calls, 3)
+      assert.isUndefined(listener.unsafeAwait(call))
+      assert.strictEqual(calls, 3)
+    }))
+
   it.scoped("ready completes, and does not fail, while a connection waits", () =>
     Effect.gen(function*() {
       const { listener, offer } = make()

@@ -16,8 +16,12 @@ import type { Connection, Reader } from "./connection.ts"
 import { concurrentPull } from "./connection.ts"
 import { advance, isDone } from "./immediate.ts"
 import * as Turn from "./turn.ts"
+import { Unattended } from "./unattended.ts"
 
 type Resume<A, E, R> = (effect: Effect.Effect<A, E, R>) => void
+
+/** Within `Effect.async` there is one. */
+const currentFiber = () => Option.getOrUndefined(Fiber.getCurrentFiber())
 
 const isInterrupted = (fiber: Fiber.RuntimeFiber<unknown, unknown> | undefined): boolean =>
   fiber !== undefined && !Cause.isEmpty(fiber.getFiberRef(FiberRef.interruptedCause))
@@ -31,23 +35,27 @@ abstract class WaitingFiber<A, E, R> implements Reader {
   private interruptedBefore = false
   private resume: Resume<A, E, R> | undefined = undefined
 
-  protected enter(resume: Resume<A, E, R>): void {
+  protected enter(resume: Resume<A, E, R>, fiber: Fiber.RuntimeFiber<unknown, unknown> | undefined): void {
     this.resume = resume
-    // Within `Effect.async` there is one.
-    this.fiber = Option.getOrUndefined(Fiber.getCurrentFiber())
-    this.interruptedBefore = isInterrupted(this.fiber)
+    this.fiber = fiber
+    this.interruptedBefore = isInterrupted(fiber)
   }
 
   protected leave(effect: Effect.Effect<A, E, R>): void {
     const { resume } = this
+    this.stop()
+    resume?.(effect)
+  }
+
+  /** Leaves without a word. */
+  stop(): void {
     this.resume = undefined
     this.fiber = undefined
-    resume?.(effect)
   }
 
   /** A fiber that was interrupted before it came is in a region where that does not count. */
   waits(): boolean {
-    return this.interruptedBefore || !isInterrupted(this.fiber)
+    return this.resume !== undefined && (this.interruptedBefore || !isInterrupted(this.fiber))
   }
 
   abstract notify(): void
@@ -76,7 +84,7 @@ export class Pull<E> extends WaitingFiber<Uint8Array | null, E, never> {
       if (readiness !== "pending") return resume(Exit.fail(failure(readiness)))
       // Should somebody still be there who was taken for gone, since it was interrupted, it finds out that it is not alone.
       this.leave(this.effect)
-      this.enter(resume)
+      this.enter(resume, currentFiber())
       connection.awaitInput(this)
     })
   }
@@ -87,14 +95,13 @@ export class Pull<E> extends WaitingFiber<Uint8Array | null, E, never> {
 }
 
 /**
- * All chunks, one after the other, to `f`. While its effects are over with their first step the fiber is not woken: the
- * chunks are handled where fibers would run.
+ * All chunks, one after the other, to `f`. While its effects are over with their first step no fiber is woken: the chunks
+ * are handled where fibers would run.
  */
-class ForEach<E, E2, R> extends WaitingFiber<void, E | E2, R> {
-  readonly effect: Effect.Effect<void, E | E2, R>
-  private readonly connection: Connection<any>
-  private readonly failure: Failure<E>
-  private readonly f: (chunk: Uint8Array) => Effect.Effect<unknown, E2, R>
+class ForEach<E, E2, R> extends Unattended<void, E | E2, R> {
+  readonly connection: Connection<any>
+  readonly failure: Failure<E>
+  readonly f: (chunk: Uint8Array) => Effect.Effect<unknown, E2, R>
 
   constructor(
     connection: Connection<any>,
@@ -105,10 +112,31 @@ class ForEach<E, E2, R> extends WaitingFiber<void, E | E2, R> {
     this.connection = connection
     this.failure = failure
     this.f = f
-    this.effect = Effect.async((resume) => {
-      this.enter(resume)
-      this.run()
-    })
+  }
+
+  commit(): Effect.Effect<void, E | E2, R> {
+    return Effect.async((resume) => new Handling(this).begin(resume, currentFiber()))
+  }
+
+  start(done: Resume<void, E | E2, R>): () => void {
+    const handling = new Handling(this)
+    handling.begin(done, undefined)
+    return () => handling.stop()
+  }
+}
+
+/** One run of it. */
+class Handling<E, E2, R> extends WaitingFiber<void, E | E2, R> {
+  private readonly effect: ForEach<E, E2, R>
+
+  constructor(effect: ForEach<E, E2, R>) {
+    super()
+    this.effect = effect
+  }
+
+  begin(resume: Resume<void, E | E2, R>, fiber: Fiber.RuntimeFiber<unknown, unknown> | undefined): void {
+    this.enter(resume, fiber)
+    this.run()
   }
 
   notify(): void {
@@ -124,7 +152,7 @@ class ForEach<E, E2, R> extends WaitingFiber<void, E | E2, R> {
 
   /** Handles what is there. What is left to the fiber; `undefined`: there is nothing yet. */
   private handle(): Effect.Effect<void, E | E2, R> | undefined {
-    const { connection } = this
+    const { connection, failure } = this.effect
     while (true) {
       if (connection.pulling) return Effect.die(new Error(concurrentPull))
       if (connection.outOfBreath()) {
@@ -136,7 +164,7 @@ class ForEach<E, E2, R> extends WaitingFiber<void, E | E2, R> {
         connection.awaitInput(this)
         return undefined
       }
-      if (readiness !== "ready") return Exit.fail(this.failure(readiness))
+      if (readiness !== "ready") return Exit.fail(failure(readiness))
       const chunk = connection.take()
       if (chunk === null) return Exit.void
       const rest = this.attempt(chunk)
@@ -146,7 +174,7 @@ class ForEach<E, E2, R> extends WaitingFiber<void, E | E2, R> {
 
   private attempt(chunk: Uint8Array): Effect.Effect<unknown, E2, R> {
     try {
-      return advance(this.f(chunk))
+      return advance(this.effect.f(chunk))
     } catch (defect) {
       return Effect.die(defect)
     }
@@ -158,4 +186,4 @@ export const forEach = <E, E2, R>(
   connection: Connection<any>,
   failure: Failure<E>,
   f: (chunk: Uint8Array) => Effect.Effect<unknown, E2, R>
-): Effect.Effect<void, E | E2, R> => Effect.suspend(() => new ForEach(connection, failure, f).effect)
+): Effect.Effect<void, E | E2, R> => new ForEach(connection, failure, f)

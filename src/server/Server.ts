@@ -15,15 +15,20 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as FiberRef from "effect/FiberRef"
+import * as FiberRefs from "effect/FiberRefs"
 import * as HashMap from "effect/HashMap"
+import * as LogLevel from "effect/LogLevel"
 import * as Metric from "effect/Metric"
 import type * as MetricLabel from "effect/MetricLabel"
+import * as Runtime from "effect/Runtime"
 import * as Scheduler from "effect/Scheduler"
 import * as Scope from "effect/Scope"
 import * as Address from "../Address.ts"
-import type { ConnectionLost, ListenerClosed } from "../ConnectionError.ts"
+import type { ConnectionLost } from "../ConnectionError.ts"
 import { async } from "../internal/async.ts"
+import { isDone } from "../internal/immediate.ts"
 import * as Turn from "../internal/turn.ts"
+import { Unattended } from "../internal/unattended.ts"
 import type { Listener } from "../Listener.ts"
 import type { Transport } from "../Transport.ts"
 
@@ -84,15 +89,6 @@ export interface ServerReport {
 
 type Outcome = Exclude<keyof ServerReport, "accepted">
 
-/** One connection, from its acceptance until nothing of it is left. */
-interface Connection {
-  readonly transport: Transport
-  /** The handler's fiber, if it is served. */
-  fiber: Fiber.RuntimeFiber<void> | undefined
-  /** Why the drain has interrupted it. */
-  ending: "drained" | "aborted" | undefined
-}
-
 // -----------------------------------------------------------------------------
 // metrics
 // -----------------------------------------------------------------------------
@@ -121,8 +117,9 @@ const outcomes = {
 /**
  * Serves the connections of a listener until it is closed, and then until the last connection is over.
  *
- * Each connection has a fiber, which inherits this one's context, and a Scope, which the handler may use. When the handler
- * ends, its finalizers run and then the transport is closed gracefully after success, aborted otherwise. A failure or a
+ * Each connection has a fiber, which inherits this one's context, and a Scope, which the handler may use. A handler that gives
+ * `transport.forEach(…)` does without both while the Effects of its chunks are over at once, which makes it the cheapest form
+ * for connections that come, go and idle; `handler` itself is called where the connection is accepted. When the handler ends, its finalizers run and then the transport is closed gracefully after success, aborted otherwise. A failure or a
  * defect ends only its own connection: it is logged (a defect as error, a failure as warning, the loss of just this
  * connection as debug), annotated like all of the handler's logs with `localAddress`, `remoteAddress`, `listener`.
  *
@@ -183,60 +180,12 @@ const accept = <E, R>(
       const max = options.maxConnections ?? Infinity
       if (!(max >= 1)) return yield* Effect.die(new RangeError(`maxConnections is at least 1, not ${max}`))
       const connections = new Connections(yield* FiberRef.get(FiberRef.currentMetricLabels))
-      const isFull = () => connections.serving >= max
-      const context = yield* Effect.context<Exclude<R, Scope.Scope>>()
-      const annotations = HashMap.set(
-        yield* FiberRef.get(FiberRef.currentLogAnnotations),
-        "listener",
-        Address.format(listener.address)
-      )
-
-      // Runs where the accept loop does, which is an uninterruptible region: whatever happens, the connection is ended.
-      const serveOne = (connection: Connection) => {
-        const handled = Effect.interruptible(Effect.suspend(() => handler(connection.transport)))
-        return Effect.flatMap(Scope.make(), (scope) =>
-          Effect.zipRight(
-            // Set for good, since the fiber is the connection's own: what provides services takes them back at the end, and
-            // costs 10 µs and 2 KB for that.
-            FiberRef.set(FiberRef.currentContext, Context.add(context, Scope.Scope, scope)),
-            Effect.matchCauseEffect(handled as Effect.Effect<unknown, E>, {
-              onFailure: (cause) => end(connections, connection, scope, Exit.failCause(cause)),
-              onSuccess: () => end(connections, connection, scope, Exit.void)
-            })
-          ))
-      }
-      const take = (transport: Transport) => (admitted: boolean) => {
-        const served = admitted && !isFull()
-        const connection = connections.add(transport, served)
-        const life = served ? serveOne(connection) : refuse(connections, connection)
-        const annotated = FiberRef.set(FiberRef.currentLogAnnotations, annotate(annotations, transport))
-        return Effect.map(Effect.forkDaemon(Effect.zipRight(annotated, life)), (fiber) => {
-          if (served) connection.fiber = fiber
-        })
-      }
-      // What was polled is forked in the same uninterruptible step: no interruption finds it in nobody's hands.
-      const takeAll: Effect.Effect<void> = Effect.suspend(() => {
-        const transport = holds(options) && isFull() ? undefined : listener.unsafePoll()
-        return transport === undefined ? Effect.void : Effect.zipRight(
-          options.admit === undefined
-            ? take(transport)(true)
-            : Effect.flatMap(isAdmitted(options.admit, transport), take(transport)),
-          takeAll
-        )
-      })
-      const room = Effect.suspend(() =>
-        holds(options) && isFull() ? connections.until(() => !isFull() || connections.closed) : Effect.void
-      )
-      // Not a race with `room`: interrupted after it has made its fibers and before it has started them, Effect's waits
-      // for them for ever.
+      // Taken in an uninterruptible region, in which the connections' fibers begin: whatever happens, each is ended.
+      const runtime = yield* Effect.runtime<Exclude<R, Scope.Scope>>()
+      const life = new Life(handler, connections, runtime, listener.address)
+      // Not a race: interrupted after it has made its fibers and before it has started them, Effect's waits for them for ever.
       if (max < Infinity) yield* Effect.forkDaemon(Effect.zipRight(listener.closed, connections.close))
-      const next = restore(max < Infinity ? Effect.zipRight(room, listener.ready) : listener.ready)
-      const accepting: Effect.Effect<never, ListenerClosed> = Effect.zipRight(
-        next,
-        Effect.flatMap(takeAll, () => accepting)
-      )
-
-      const stopped = yield* Effect.exit(Effect.ignore(accepting))
+      const stopped = yield* Effect.exit(restore(acceptAll(listener, connections, life, options)))
       // Beside the drain: it frees the address at once, and then waits for those that it turns away.
       const closing = yield* Effect.forkDaemon(listener.close)
       yield* drain(connections, options)
@@ -245,63 +194,186 @@ const accept = <E, R>(
     })
   )
 
-const holds = (options: ServeOptions): boolean => options.whenFull !== "refuse"
-
-const isAdmitted = (
-  admit: (remoteAddress: Address.Address) => boolean,
-  { remoteAddress }: Transport
-): Effect.Effect<boolean> =>
-  Effect.catchAllDefect(
-    Effect.sync(() => admit(remoteAddress)),
-    (defect) =>
-      Effect.as(Effect.logError("Asking whether to admit a peer died; it is refused", Cause.die(defect)), false)
-  )
-
-const annotate = (
-  annotations: HashMap.HashMap<string, unknown>,
-  { localAddress, remoteAddress }: Transport
-): HashMap.HashMap<string, unknown> =>
-  HashMap.set(
-    HashMap.set(annotations, "localAddress", Address.format(localAddress)),
-    "remoteAddress",
-    Address.format(remoteAddress)
-  )
-
-const refuse = (connections: Connections, connection: Connection): Effect.Effect<void> =>
-  Effect.map(connection.transport.close, () => connections.settle(connection, "refused"))
-
-/** The handler is over: first its finalizers, then the connection. */
-const end = (
+/** Suspends until the listener is closed. Connections are taken where fibers run, and wake none. */
+const acceptAll = (
+  listener: Listener,
   connections: Connections,
-  connection: Connection,
-  scope: Scope.CloseableScope,
-  handled: Exit.Exit<void, unknown>
-): Effect.Effect<void> => {
-  const { transport } = connection
-  const idle = connection.ending === "drained" && isInterruptedOnly(handled)
-  const graceful = idle || Exit.isSuccess(handled)
-  return Effect.flatMap(
-    Effect.exit(Scope.close(scope, graceful ? Exit.void : handled)),
-    (closed) =>
-      Effect.flatMap(graceful ? transport.close : transport.abort, () => {
-        const exit = idle ? closed : Exit.zipRight(handled, closed)
-        const outcome = Exit.isFailure(exit) ? "failed" : idle ? "drained" : "completed"
-        connections.settle(connection, connection.ending === "aborted" ? "aborted" : outcome)
-        return Exit.isFailure(exit) ? logged(transport, exit.cause) : Exit.void
-      })
-  )
+  life: Life,
+  { admit, maxConnections = Infinity, whenFull }: ServeOptions
+): Effect.Effect<void> =>
+  Effect.flatMap(FiberRef.get(FiberRef.currentScheduler), (scheduler) =>
+    async<void>((resume) => {
+      let withdraw: (() => void) | undefined = () => {}
+      const isFull = () => connections.serving >= maxConnections
+      const take = () => {
+        while (withdraw !== undefined) {
+          if (isFull() && whenFull !== "refuse" && !connections.closed) return connections.whenChanged(next)
+          const transport = listener.unsafePoll()
+          if (transport === undefined) break
+          life.begin(transport, life.admits(admit, transport) && !isFull())
+        }
+        if (withdraw === undefined) return
+        withdraw = listener.unsafeAwait(next)
+        if (withdraw === undefined) resume(Effect.void)
+      }
+      const next = () => scheduler.scheduleTask(take, 0)
+      next()
+      return () => {
+        withdraw?.()
+        withdraw = undefined
+      }
+    }))
+
+/** What all connections of a server have in common: how they begin, and how they end. */
+class Life {
+  private readonly handler: (transport: Transport) => Effect.Effect<unknown, unknown, any>
+  private readonly connections: Connections
+  private readonly runtime: Runtime.Runtime<any>
+  private readonly annotations: HashMap.HashMap<string, unknown>
+  private readonly isDebugged: boolean
+
+  constructor(
+    handler: (transport: Transport) => Effect.Effect<unknown, unknown, any>,
+    connections: Connections,
+    runtime: Runtime.Runtime<any>,
+    listening: Address.Address
+  ) {
+    this.handler = handler
+    this.connections = connections
+    this.runtime = runtime
+    const inherited = FiberRefs.getOrDefault(runtime.fiberRefs, FiberRef.currentLogAnnotations)
+    this.annotations = HashMap.set(inherited, "listener", Address.format(listening))
+    const level = FiberRefs.getOrDefault(runtime.fiberRefs, FiberRef.currentMinimumLogLevel)
+    this.isDebugged = LogLevel.lessThanEqual(level, LogLevel.Debug)
+  }
+
+  admits(admit: ServeOptions["admit"], transport: Transport): boolean {
+    if (admit === undefined) return true
+    try {
+      return admit(transport.remoteAddress)
+    } catch (defect) {
+      this.fork(transport, Effect.logError("Asking whether to admit a peer died; it is refused", Cause.die(defect)))
+      return false
+    }
+  }
+
+  begin(transport: Transport, served: boolean): void {
+    const connection = this.connections.add(transport, served)
+    if (served) this.serve(connection)
+    else this.whenDone(transport, transport.close, () => this.connections.settle(connection, "refused"))
+  }
+
+  /** Without a fiber for as long as it needs none. */
+  private serve(connection: Connection): void {
+    const handled = this.handle(connection.transport)
+    if (!(handled instanceof Unattended)) return this.attend(connection, handled)
+    let over = false
+    const stop = handled.start((rest: Effect.Effect<unknown, unknown, any>) => {
+      over = true
+      connection.interrupt = undefined
+      if (isDone(rest)) this.end(connection, Exit.void)
+      else if (Exit.isExit(rest)) this.end(connection, Exit.asVoid(rest))
+      else this.attend(connection, rest)
+    })
+    if (over) return
+    connection.interrupt = () => {
+      connection.interrupt = undefined
+      stop()
+      this.end(connection, Exit.interrupt(FiberId.none))
+    }
+  }
+
+  private handle(transport: Transport): Effect.Effect<unknown, unknown, any> {
+    try {
+      return this.handler(transport)
+    } catch (defect) {
+      return Effect.die(defect)
+    }
+  }
+
+  /** By a fiber, with a Scope. */
+  private attend(connection: Connection, handled: Effect.Effect<unknown, unknown, any>): void {
+    const { transport } = connection
+    const life = Effect.flatMap(Scope.make(), (scope) => {
+      const end = (exit: Exit.Exit<void, unknown>) => {
+        const graceful = isGraceful(connection, exit)
+        return Effect.flatMap(
+          Effect.exit(Scope.close(scope, graceful ? Exit.void : exit)),
+          (closed) =>
+            Effect.flatMap(graceful ? transport.close : transport.abort, () => this.over(connection, exit, closed))
+        )
+      }
+      return Effect.zipRight(
+        // Set for good, since the fiber is the connection's own: what provides services takes them back at the end, and
+        // costs 10 µs and 2 KB for that.
+        FiberRef.set(FiberRef.currentContext, Context.add(this.runtime.context, Scope.Scope, scope)),
+        Effect.matchCauseEffect(Effect.interruptible(handled), {
+          onFailure: (cause) => end(Exit.failCause(cause)),
+          onSuccess: () => end(Exit.void)
+        })
+      )
+    })
+    const fiber = this.fork(transport, life)
+    connection.interrupt = () => fiber.unsafeInterruptAsFork(FiberId.none)
+  }
+
+  /** The handler is over, and had no Scope. */
+  private end(connection: Connection, handled: Exit.Exit<void, unknown>): void {
+    const { transport } = connection
+    this.whenDone(transport, isGraceful(connection, handled) ? transport.close : transport.abort, () => {
+      const report = this.over(connection, handled, Exit.void)
+      if (report !== Exit.void) this.fork(transport, report)
+    })
+  }
+
+  /** Nothing of it is left; what there is to log. */
+  private over(
+    connection: Connection,
+    handled: Exit.Exit<void, unknown>,
+    closed: Exit.Exit<void, never>
+  ): Effect.Effect<void> {
+    const idle = isIdleEnd(connection, handled)
+    const exit = idle ? closed : Exit.zipRight(handled, closed)
+    const outcome = Exit.isFailure(exit) ? "failed" : idle ? "drained" : "completed"
+    this.connections.settle(connection, connection.ending === "aborted" ? "aborted" : outcome)
+    return Exit.isFailure(exit) ? this.logged(connection.transport, exit.cause) : Exit.void
+  }
+
+  private logged(transport: Transport, cause: Cause.Cause<unknown>): Effect.Effect<void> {
+    if (Cause.isInterruptedOnly(cause)) return Exit.void
+    if (Cause.isDie(cause)) return Effect.logError("The handler of a connection died", cause)
+    if (!isLoss(transport, cause)) return Effect.logWarning("The handler of a connection failed", cause)
+    return this.isDebugged ? Effect.logDebug("A connection was lost", cause) : Exit.void
+  }
+
+  private whenDone(transport: Transport, effect: Effect.Effect<void>, then: () => void): void {
+    if (effect instanceof Unattended) effect.start(then)
+    else this.fork(transport, Effect.map(effect, then))
+  }
+
+  /** Annotated for good, as its context is. */
+  private fork(transport: Transport, effect: Effect.Effect<void, never, any>): Fiber.RuntimeFiber<void> {
+    const annotations = HashMap.set(
+      HashMap.set(this.annotations, "localAddress", Address.format(transport.localAddress)),
+      "remoteAddress",
+      Address.format(transport.remoteAddress)
+    )
+    return Runtime.runFork(
+      this.runtime,
+      Effect.zipRight(FiberRef.set(FiberRef.currentLogAnnotations, annotations), effect)
+    )
+  }
 }
+
+const isGraceful = (connection: Connection, handled: Exit.Exit<void, unknown>): boolean =>
+  Exit.isSuccess(handled) || isIdleEnd(connection, handled)
+
+/** It was interrupted because it was idle. */
+const isIdleEnd = (connection: Connection, handled: Exit.Exit<void, unknown>): boolean =>
+  connection.ending === "drained" && isInterruptedOnly(handled)
 
 const isInterruptedOnly = (exit: Exit.Exit<unknown, unknown>): boolean =>
   Exit.isFailure(exit) && Cause.isInterruptedOnly(exit.cause)
-
-const logged = (transport: Transport, cause: Cause.Cause<unknown>): Effect.Effect<void> => {
-  if (Cause.isInterruptedOnly(cause)) return Effect.void
-  if (Cause.isDie(cause)) return Effect.logError("The handler of a connection died", cause)
-  return Chunk.every(Cause.failures(cause), (error) => isLossOf(transport, error))
-    ? Effect.logDebug("A connection was lost", cause)
-    : Effect.logWarning("The handler of a connection failed", cause)
-}
 
 const lossTags: Record<ConnectionLost["_tag"], true> = {
   ConnectionReset: true,
@@ -313,6 +385,12 @@ const lossTags: Record<ConnectionLost["_tag"], true> = {
   PeerUnreachable: true,
   ConnectionFailed: true
 }
+
+/** Most often it is the one failure, and a `Chunk` of it would cost 2 µs. */
+const isLoss = (transport: Transport, cause: Cause.Cause<unknown>): boolean =>
+  Cause.isFailType(cause)
+    ? isLossOf(transport, cause.error)
+    : Chunk.every(Cause.failures(cause), (error) => isLossOf(transport, error))
 
 /** The loss of this connection, which a server meets every day; not that of another one which the handler uses. */
 const isLossOf = (transport: Transport, error: unknown): boolean => {
@@ -355,6 +433,15 @@ const drain = (connections: Connections, options: ServeOptions): Effect.Effect<v
     yield* Fiber.interrupt(watcher)
   })
 
+/** One connection, from its acceptance until nothing of it is left. */
+interface Connection {
+  readonly transport: Transport
+  /** Ends its handler, while that is under way. */
+  interrupt: (() => void) | undefined
+  /** Why the drain has interrupted it. */
+  ending: "drained" | "aborted" | undefined
+}
+
 /** The connections that are open, and the counts of those that were. */
 class Connections {
   serving = 0
@@ -377,7 +464,7 @@ class Connections {
   }
 
   add(transport: Transport, served: boolean): Connection {
-    const connection: Connection = { transport, fiber: undefined, ending: undefined }
+    const connection: Connection = { transport, interrupt: undefined, ending: undefined }
     this.open.add(connection)
     this.counts.accepted++
     if (served) this.serving++
@@ -403,7 +490,15 @@ class Connections {
     })
   }
 
-  /** Suspends until it holds; only the server's own fiber waits. */
+  /** Calls back, once, at the next change; only the server itself waits, for one thing at a time. */
+  whenChanged(notify: () => void): void {
+    this.changed = () => {
+      this.changed = undefined
+      notify()
+    }
+  }
+
+  /** Suspends until it holds. */
   until(holds: () => boolean): Effect.Effect<void> {
     return async<void>((resume) => {
       this.changed = () => {
@@ -419,9 +514,10 @@ class Connections {
   /** Ends those of which it is true, gracefully. */
   end(isIdle: (transport: Transport) => boolean): void {
     for (const connection of this.open) {
-      if (connection.fiber === undefined || connection.ending !== undefined || !isIdle(connection.transport)) continue
+      const { ending, interrupt, transport } = connection
+      if (interrupt === undefined || ending !== undefined || !isIdle(transport)) continue
       connection.ending = "drained"
-      connection.fiber.unsafeInterruptAsFork(FiberId.none)
+      interrupt()
     }
   }
 
@@ -430,7 +526,7 @@ class Connections {
     return Effect.uninterruptible(Effect.suspend(() =>
       Effect.forEach(Array.from(this.open), (connection) => {
         connection.ending = "aborted"
-        const interrupt = Effect.sync(() => connection.fiber?.unsafeInterruptAsFork(FiberId.none))
+        const interrupt = Effect.sync(() => connection.interrupt?.())
         return Effect.zipRight(connection.transport.abort, interrupt)
       }, { concurrency: "unbounded", discard: true })
     ))

@@ -388,6 +388,72 @@ describe("Server.serve", () => {
         assert.deepStrictEqual(yield* Fiber.join(server), { ...none, accepted: 2, completed: 1, failed: 1 })
       }).pipe(Logger.withMinimumLogLevel(LogLevel.None)))
 
+    it.scoped("has no fiber while a forEach serves it, and one with services, FiberRefs and a Scope when it needs it", () =>
+      Effect.gen(function*() {
+        const Greeting = Context.GenericTag<"Greeting", string>("Greeting")
+        const net = network()
+        const answer = yield* Deferred.make<void>()
+        const seen: Array<unknown> = []
+        const fibers = new Set<unknown>()
+        const counter = Effect.supervised(
+          new (class extends Supervisor.AbstractSupervisor<void> {
+            value = Effect.void
+            override onStart(_c: unknown, _e: unknown, _p: unknown, fiber: Fiber.RuntimeFiber<any, any>) {
+              fibers.add(fiber)
+            }
+          })()
+        )
+        const server = yield* Effect.forkDaemon(
+          Server.serve(
+            net.listener,
+            (transport) =>
+              transport.forEach((chunk) =>
+                text(chunk) === "a" ? transport.write(chunk) : Effect.gen(function*() {
+                  yield* Effect.addFinalizer((exit) => Effect.sync(() => seen.push(exit._tag)))
+                  seen.push(yield* Greeting, (yield* FiberRef.get(FiberRef.currentLogAnnotations)).pipe(HashMap.size))
+                  yield* Deferred.await(answer)
+                  yield* transport.write(chunk)
+                })
+              )
+          ).pipe(Effect.provideService(Greeting, "hello"), counter)
+        )
+        yield* settle
+        const before = fibers.size
+        const client = yield* net.connect
+        assert.strictEqual(yield* ask(client, "a"), "a")
+        assert.strictEqual(yield* ask(client, "a"), "a")
+        assert.strictEqual(fibers.size, before)
+        yield* client.write(ascii("b"))
+        yield* settle
+        assert.strictEqual(fibers.size, before + 1)
+        yield* Deferred.succeed(answer, undefined)
+        assert.strictEqual(text((yield* client.pull)!), "b")
+        assert.strictEqual(yield* ask(client, "a"), "a")
+        assert.strictEqual(fibers.size, before + 1)
+        yield* client.closeWrite
+        assert.strictEqual(yield* ending(client), "end")
+        assert.deepStrictEqual(seen, ["hello", 3, "Success"])
+        yield* net.listener.close
+        assert.deepStrictEqual(yield* Fiber.join(server), { ...none, accepted: 1, completed: 1 })
+      }))
+
+    it.scoped("that a forEach serves without a fiber is aborted after the deadline, too, and when it is not idle", () =>
+      Effect.gen(function*() {
+        const net = network({ highWaterMark: 1, capacity: 1 })
+        const server = yield* serving(net, (transport) => transport.forEach(transport.write))
+        const client = yield* net.connect
+        for (const order of "abc") {
+          yield* client.write(ascii(order))
+          yield* settle
+        }
+        yield* net.listener.close
+        yield* settle
+        assert.isFalse(isDone(server))
+        yield* TestClock.adjust("5 seconds")
+        assert.strictEqual(yield* ending(client), "ConnectionReset")
+        assert.deepStrictEqual(yield* Fiber.join(server), { ...none, accepted: 1, aborted: 1 })
+      }))
+
     it.scoped("gets what a finalizer writes, before its end", () =>
       Effect.gen(function*() {
         const net = network()
@@ -627,6 +693,22 @@ describe("Server.serve", () => {
           "A connection was lost"
         ]])
         assert.match(entries[0]!.cause, /was reset by the peer/)
+      }))
+
+    it.scoped("the loss of a connection that has no fiber, in the same way", () =>
+      Effect.gen(function*() {
+        const entries = yield* logged(
+          (transport) => transport.forEach(transport.write),
+          (client) => Effect.zipRight(ask(client, "a"), client.abort)
+        )
+        assert.deepStrictEqual(
+          entries.map(({ annotations, level }) => [level, annotations]),
+          [["DEBUG", {
+            listener: Address.format(Address.memory("server")),
+            localAddress: Address.format(Address.memory("right")),
+            remoteAddress: Address.format(Address.memory("left"))
+          }]]
+        )
       }))
 
     it.scoped("the loss of another connection, as any failure", () =>

@@ -38,7 +38,7 @@ const nothing = new Uint8Array(0)
 const joinLimit = 16384
 
 const onDrain = Turn.event(function(this: net.Socket) {
-  ;(driverOf(this) as unknown as SocketDriver).drained()
+  ;(driverOf(this) as SocketDriver | undefined)?.drained()
 })
 
 class SocketDriver extends StreamDriver<net.Socket> implements Driver.Driver {
@@ -170,14 +170,19 @@ const carrier = (
   settings: SocketSettings,
   local: Address.Address | undefined,
   remote: Address.Address | undefined
-): Driver.Carrier<SystemFailure> => ({
-  driver: (events) => new SocketDriver(socket, events, settings.kind === "tcp"),
-  localAddress: local ?? tcpAddress(socket.localAddress, socket.localPort),
-  remoteAddress: remote ?? tcpAddress(socket.remoteAddress, socket.remotePort),
-  options: settings.kind === "tcp" ? tcpOptions(socket, settings) : undefined,
-  handle: socket,
-  limits: settings.limits
-})
+): Driver.Carrier<SystemFailure> => {
+  let options: Transport.TransportOptions | undefined
+  return {
+    driver: (events) => new SocketDriver(socket, events, settings.kind === "tcp"),
+    localAddress: local ?? tcpAddress(socket.localAddress, socket.localPort),
+    remoteAddress: remote ?? tcpAddress(socket.remoteAddress, socket.remotePort),
+    get options() {
+      return settings.kind === "tcp" ? options ??= tcpOptions(socket, settings) : undefined
+    },
+    handle: socket,
+    limits: settings.limits
+  }
+}
 
 export const unsafeOpen = (
   socket: net.Socket,

@@ -15,32 +15,35 @@ const prematureClose: SystemFailure = { code: "ERR_STREAM_PREMATURE_CLOSE", sysc
 const driverKey = Symbol("effect-transport/driver")
 
 interface Carried extends Duplex {
-  [driverKey]: StreamDriver<Duplex>
+  [driverKey]: StreamDriver<Duplex> | undefined
 }
 
-/** The driver that carries the stream. */
-export const driverOf = (stream: Duplex): StreamDriver<Duplex> => (stream as Carried)[driverKey]
+/** The driver that carries the stream, until it has closed. */
+export const driverOf = (stream: Duplex): StreamDriver<Duplex> | undefined => (stream as Carried)[driverKey]
 
 // Listeners are functions of the module, which find their driver on the stream: a closure for each of them would cost
 // every idle connection its memory.
 const onData = Turn.event(function(this: Carried, chunk: Uint8Array) {
-  const { events } = this[driverKey]
-  events.turned()
-  events.received(chunk)
+  const events = this[driverKey]?.events
+  events?.turned()
+  events?.received(chunk)
 })
 const onEnd = Turn.event(function(this: Carried) {
-  this[driverKey].onEnd()
+  this[driverKey]?.onEnd()
 })
 const onFinish = Turn.event(function(this: Carried) {
-  this[driverKey].events.finished()
+  this[driverKey]?.events.finished()
 })
 const onError = Turn.event(function(this: Carried, cause: unknown) {
-  this[driverKey].onError(systemFailure(cause))
+  this[driverKey]?.onError(systemFailure(cause))
 })
 const onClose = Turn.event(function(this: Carried) {
-  const { events } = this[driverKey]
-  events.failed(prematureClose)
-  events.released()
+  const events = this[driverKey]?.events
+  // It is the last event. Node's handle, with the stream and all that hangs on it, outlives collections of the young
+  // generation: a closed connection would be copied into the old one.
+  this[driverKey] = undefined
+  events?.failed(prematureClose)
+  events?.released()
 })
 
 export abstract class StreamDriver<S extends Duplex> implements Driver {
