@@ -18,6 +18,7 @@ export const describe = (): ReadonlyArray<string> => {
     canPin
       ? `The server on CPU ${measure.serverCpu}, the load on CPU ${measure.loadCpu}`
       : "Nothing pinned to a CPU: no taskset, or one CPU",
+    "Servers keep what malloc has freed (see `keepsFreed` in bench/measure.ts), but for the idle connections",
     ...measure.hasCompiler ? [] : ["No C compiler (cc): the load runs on node:net, and holds the servers back"],
     `${options.rounds} rounds of ${options.seconds} s each`,
     ...options.quick ? ["Quick: this shows that it runs, and its figures mean nothing"] : []
