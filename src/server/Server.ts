@@ -203,24 +203,25 @@ const acceptAll = (
 ): Effect.Effect<void> =>
   Effect.flatMap(FiberRef.get(FiberRef.currentScheduler), (scheduler) =>
     async<void>((resume) => {
-      let withdraw: (() => void) | undefined = () => {}
+      let stopped = false
+      let withdraw: (() => void) | undefined
       const isFull = () => connections.serving >= maxConnections
+      const holds = () => whenFull !== "refuse" && isFull() && !connections.closed
+      const poll = () => stopped || holds() ? undefined : listener.unsafePoll()
       const take = () => {
-        while (withdraw !== undefined) {
-          if (isFull() && whenFull !== "refuse" && !connections.closed) return connections.whenChanged(next)
-          const transport = listener.unsafePoll()
-          if (transport === undefined) break
+        for (let transport = poll(); transport !== undefined; transport = poll()) {
           life.begin(transport, life.admits(admit, transport) && !isFull())
         }
-        if (withdraw === undefined) return
+        if (stopped) return
+        if (holds()) return connections.whenChanged(next)
         withdraw = listener.unsafeAwait(next)
         if (withdraw === undefined) resume(Effect.void)
       }
       const next = () => scheduler.scheduleTask(take, 0)
       next()
       return () => {
+        stopped = true
         withdraw?.()
-        withdraw = undefined
       }
     }))
 
