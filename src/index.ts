@@ -1,5 +1,6 @@
 /**
- * One namespace for each platform-neutral module. Drivers are imported by their own path (`effect-transport/node/Tcp`).
+ * One namespace for each platform-neutral module. Others are imported by their own path:
+ * drivers (`effect-transport/node/Tcp`), `testing/`, and `framing/MsgPack`, which loads `msgpackr`.
  *
  * @since 0.1.0
  */
@@ -8,6 +9,16 @@
  * @since 0.1.0
  */
 export * as Address from "./Address.ts"
+
+/**
+ * @since 0.1.0
+ */
+export * as Cobs from "./framing/Cobs.ts"
+
+/**
+ * @since 0.1.0
+ */
+export * as Codec from "./Codec.ts"
 
 /**
  * @since 0.1.0
@@ -22,6 +33,11 @@ export * as Connector from "./Connector.ts"
 /**
  * @since 0.1.0
  */
+export * as Delimited from "./framing/Delimited.ts"
+
+/**
+ * @since 0.1.0
+ */
 export * as Driver from "./Driver.ts"
 
 /**
@@ -32,7 +48,37 @@ export * as Endpoint from "./Endpoint.ts"
 /**
  * @since 0.1.0
  */
+export * as FixedLength from "./framing/FixedLength.ts"
+
+/**
+ * @since 0.1.0
+ */
+export * as FrameError from "./FrameError.ts"
+
+/**
+ * @since 0.1.0
+ */
+export * as Framed from "./framing/Framed.ts"
+
+/**
+ * @since 0.1.0
+ */
 export * as IdleTimeout from "./policy/IdleTimeout.ts"
+
+/**
+ * @since 0.1.0
+ */
+export * as IntPrefixed from "./framing/IntPrefixed.ts"
+
+/**
+ * @since 0.1.0
+ */
+export * as LengthField from "./framing/LengthField.ts"
+
+/**
+ * @since 0.1.0
+ */
+export * as Lines from "./framing/Lines.ts"
 
 /**
  * @since 0.1.0
@@ -47,6 +93,16 @@ export * as MemoryTransport from "./memory/MemoryTransport.ts"
 /**
  * @since 0.1.0
  */
+export * as Ndjson from "./framing/Ndjson.ts"
+
+/**
+ * @since 0.1.0
+ */
+export * as Netstring from "./framing/Netstring.ts"
+
+/**
+ * @since 0.1.0
+ */
 export * as Network from "./Network.ts"
 
 /**
@@ -57,7 +113,22 @@ export * as NetworkLayer from "./NetworkLayer.ts"
 /**
  * @since 0.1.0
  */
+export * as Producer from "./Producer.ts"
+
+/**
+ * @since 0.1.0
+ */
+export * as Protocol from "./Protocol.ts"
+
+/**
+ * @since 0.1.0
+ */
 export * as Relay from "./Relay.ts"
+
+/**
+ * @since 0.1.0
+ */
+export * as SchemaCodec from "./framing/SchemaCodec.ts"
 
 /**
  * @since 0.1.0
@@ -73,3 +144,8 @@ export * as Throttle from "./policy/Throttle.ts"
  * @since 0.1.0
  */
 export * as Transport from "./Transport.ts"
+
+/**
+ * @since 0.1.0
+ */
+export * as Varint from "./framing/Varint.ts"

@@ -18,6 +18,17 @@ export const concat = (chunks: ReadonlyArray<Uint8Array>): Uint8Array => {
   return bytes
 }
 
+/** The two one after the other; one of them itself if the other one is empty. */
+export const append = (head: Uint8Array, tail: Uint8Array): Uint8Array =>
+  head.length === 0 ? tail : tail.length === 0 ? head : concat([head, tail])
+
+/**
+ * Some of the bytes, not copied: a plain `Uint8Array` also of Node's `Buffer`, whose `slice` and `toString` are others. (Of a
+ * `Buffer`, 42 ns and not `subarray`'s 49; else 42 and not 35.)
+ */
+export const view = (bytes: Uint8Array, from: number, to: number): Uint8Array =>
+  new Uint8Array(bytes.buffer, bytes.byteOffset + from, to - from)
+
 /** Where `needle` first stands in `bytes`, or -1. `indexOf` of one byte is native; the rest is compared from there. */
 export const indexOf = (bytes: Uint8Array, needle: Uint8Array): number => {
   const first = needle[0]!

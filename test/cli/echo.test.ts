@@ -107,6 +107,19 @@ describe("echo --lines", () => {
       assert.strictEqual(server.stderr, "")
     }))
 
+  it.scopedLive("sends back 5 MiB of long and short lines as they were, whatever stands in them", () =>
+    Effect.gen(function*() {
+      const server = yield* echo("--lines")
+      const peer = yield* Peer.connect(yield* server.address)
+      // One byte in 64 is a line feed, and one a carriage return.
+      const bytes = randomBytes(5 << 20).map((byte) => byte & 63)
+      peer.socket.write(bytes)
+      peer.end()
+      assert.isTrue(Buffer.from(bytes).equals(yield* peer.readAll({ slow: true })))
+      assert.isUndefined(peer.code)
+      assert.strictEqual(server.stderr, "")
+    }))
+
   it.scopedLive("a line of 64 KiB passes", () =>
     Effect.gen(function*() {
       const server = yield* echo("--lines")
