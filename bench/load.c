@@ -1,7 +1,8 @@
 /*
  * The load, in one process with one thread: non-blocking sockets and poll(2), so that it builds wherever there is a cc.
  *
- *   load echo PORT CONNECTIONS SIZE IN_FLIGHT SECONDS   each connection keeps IN_FLIGHT messages of SIZE bytes under way
+ *   load echo PORT CONNECTIONS SIZE IN_FLIGHT SECONDS   each connection keeps IN_FLIGHT messages of SIZE bytes under way,
+ *                                                       which are lines
  *   load churn PORT CONNECTIONS SECONDS                 connect, one byte, read it back, reset, and again
  *   load idle PORT CONNECTIONS                          opens connections, and holds them
  *   load serve                                          the other side of a relay: an echo server
@@ -32,6 +33,8 @@
 #define SLOWEST 1000000
 
 static char chunk[CHUNK];
+/* As many messages as fill a chunk, from each byte of the first one on. */
+static char *messages;
 static struct sockaddr_in server;
 static uint32_t latencies[SLOWEST];
 static uint64_t measured;
@@ -118,7 +121,7 @@ static void transmit(struct pollfd *fd, struct flow *flow, uint64_t size, uint64
   while (flow->sent < target) {
     uint64_t left = target - flow->sent;
     double now = seconds();
-    ssize_t sent = send(fd->fd, chunk, left < CHUNK ? left : CHUNK, MSG_NOSIGNAL);
+    ssize_t sent = send(fd->fd, messages + flow->sent % size, left < CHUNK ? left : CHUNK, MSG_NOSIGNAL);
     if (sent < 0) {
       if (errno != EAGAIN) fail("send");
       break;
@@ -128,6 +131,12 @@ static void transmit(struct pollfd *fd, struct flow *flow, uint64_t size, uint64
     flow->sent += (uint64_t)sent;
   }
   fd->events = POLLIN | (flow->sent < target ? POLLOUT : 0);
+}
+
+static void make_messages(uint64_t size) {
+  messages = malloc(size + CHUNK);
+  memset(messages, 'x', size + CHUNK);
+  for (uint64_t last = size - 1; last < size + CHUNK; last += size) messages[last] = '\n';
 }
 
 static void receive(int fd, struct flow *flow, uint64_t size, uint64_t in_flight) {
@@ -182,6 +191,7 @@ static int goes_on(struct run *run, double duration) {
 static void echo(int connections, uint64_t size, uint64_t in_flight, double duration) {
   struct pollfd *fds = calloc((size_t)connections, sizeof *fds);
   struct flow *flows = calloc((size_t)connections, sizeof *flows);
+  make_messages(size);
   open_flows(fds, flows, connections, size, in_flight);
   for (int i = 0; i < connections; i++) transmit(&fds[i], &flows[i], size, in_flight);
   struct run run = {.start = seconds() + RAMP_SECONDS, .ramping = 1};

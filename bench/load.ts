@@ -51,7 +51,8 @@ const measure = async (duration: number) => {
  */
 const open = (size: number, inFlight: number) =>
   new Promise<() => void>((resolve) => {
-    const message = Buffer.alloc(size)
+    const message = Buffer.alloc(size, "x")
+    message.write("\n", size - 1)
     const socket = dial()
     const started: Array<number> = []
     let received = 0

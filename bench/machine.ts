@@ -10,16 +10,24 @@ const version = (name: string): string => {
   return `${name} ${(JSON.parse(fs.readFileSync(manifest, "utf8")) as { version: string }).version}`
 }
 
+const isServed = options.mode !== "codecs"
+
+const onCpu = isServed
+  ? `The server on CPU ${measure.serverCpu}, the load on CPU ${measure.loadCpu}`
+  : `On CPU ${measure.serverCpu}`
+
+const butIdle = ", but for the idle connections"
+
 export const describe = (): ReadonlyArray<string> => {
   const cpus = os.cpus()
   return [
     `${cpus.length} × ${cpus[0]?.model.trim()}, ${os.type()} ${os.release()}`,
     `Node ${process.version}, ${version("effect")}`,
-    canPin
-      ? `The server on CPU ${measure.serverCpu}, the load on CPU ${measure.loadCpu}`
-      : "Nothing pinned to a CPU: no taskset, or one CPU",
-    "Servers keep what malloc has freed (see `keepsFreed` in bench/measure.ts), but for the idle connections",
-    ...measure.hasCompiler ? [] : ["No C compiler (cc): the load runs on node:net, and holds the servers back"],
+    canPin ? onCpu : "Nothing pinned to a CPU: no taskset, or one CPU",
+    `What is measured keeps what malloc has freed (see \`keepsFreed\` in bench/measure.ts)${isServed ? butIdle : ""}`,
+    ...measure.hasCompiler || !isServed
+      ? []
+      : ["No C compiler (cc): the load runs on node:net, and holds the servers back"],
     `${options.rounds} rounds of ${options.seconds} s each`,
     ...options.quick ? ["Quick: this shows that it runs, and its figures mean nothing"] : []
   ]

@@ -4,10 +4,11 @@
  *   npm run bench                  the table of all workloads and all servers that the machine has
  *   npm run bench -- growth        what a message costs with more connections, more bytes, more network layers
  *   npm run bench -- profile       where the CPU time goes
+ *   npm run bench -- codecs        the codecs beside what npm has for their formats
  *
- *   --only echo,relay              some workloads, or some things that grow
+ *   --only echo,relay              some workloads, some things that grow, or some formats
  *   --servers node,handler         some servers; the first one is the reference
- *   --rounds 5 --seconds 1         of each measurement
+ *   --rounds 5 --seconds 1         of each measurement; --seconds 0.25 of the codecs
  *   --connections 2000             that are idle
  *   --quick                        shows that it runs
  *   --out docs                     where the Markdown and the plots go; by default only a whole run writes them
@@ -16,6 +17,7 @@
  * and load have a CPU of their own each where taskset(1) is there. The server's CPU time for each operation stands beside
  * the rate: it says the same on a machine that has other work too.
  */
+import { codecs } from "./codecs.ts"
 import { compare } from "./compare.ts"
 import { growth } from "./growth.ts"
 import * as options from "./options.ts"
@@ -27,5 +29,5 @@ import * as servers from "./servers.ts"
 const candidates = options.mode === "compare" ? [...servers.ours, ...peers.all] : servers.ours
 const { missing, servers: chosen } = servers.prepare(options.servers(candidates))
 
-await { compare, growth, profile }[options.mode](chosen, missing)
+await { compare, growth, profile, codecs }[options.mode](chosen, missing)
 report.end()

@@ -60,7 +60,8 @@ export const startServer = async (
     await child.stop()
     await upstream?.stop()
   }
-  return { child, port: await child.line(), stop }
+  const [port] = /\d+$/.exec(await child.line()) ?? [""]
+  return { child, port, stop }
 }
 
 export const startLoad = async (port: string, [mode, ...numbers]: Load): Promise<Child> => {

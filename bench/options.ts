@@ -24,14 +24,14 @@ const positive = (name: "rounds" | "seconds" | "connections", otherwise: number)
   return value > 0 ? value : refuse(`--${name} is more than 0, not ${values[name]}`)
 }
 
-const modes = ["compare", "growth", "profile"] as const
+const modes = ["compare", "growth", "profile", "codecs"] as const
 
 export const mode = modes.find((mode) => mode === (positionals[0] ?? "compare")) ??
   refuse(`The first word is one of ${modes.join(", ")}, not ${positionals[0]}`)
 export const quick = values.quick
 export const rounds = positive("rounds", quick ? 1 : 5)
-/** Of each run, after the ramp. */
-export const seconds = positive("seconds", quick ? 0.3 : 1)
+/** Of each run, after the ramp. A codec has nothing to wait for, and there are many. */
+export const seconds = positive("seconds", mode === "codecs" ? quick ? 0.02 : 0.25 : quick ? 0.3 : 1)
 export const warmUpSeconds = quick ? 0.2 : 1
 /** That are idle. */
 export const connections = positive("connections", quick ? 200 : 2000)
@@ -43,7 +43,7 @@ const chosen = (name: "only" | "servers") => <A extends { readonly key: string }
       refuse(`--${name} takes some of ${all.map((one) => one.key).join(",")}, not ${key}`)
   ) ?? [...all]
 
-/** Workloads, or what grows. */
+/** Workloads, what grows, or formats. */
 export const only = chosen("only")
 export const servers = chosen("servers")
 

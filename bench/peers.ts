@@ -20,7 +20,7 @@ const output = (program: string, ...parameters: ReadonlyArray<string>): string |
 const effect = (key: string, major: 3 | 4, form: "handler" | "stream"): Candidate => ({
   key,
   name: `platform-node (Effect ${major}), ${form === "handler" ? "handler" : "Stream"}`,
-  services,
+  services: form === "stream" ? [...services, "lines"] : services,
   prepare: () => {
     const manifest = file(`effect${major}/node_modules/@effect/platform-node/package.json`)
     if (!fs.existsSync(manifest)) return { install: `npm ci --prefix bench/peers/effect${major}` }
@@ -33,7 +33,7 @@ const effect = (key: string, major: 3 | 4, form: "handler" | "stream"): Candidat
 const python = (key: "twisted" | "trio", name: string): Candidate => ({
   key,
   name,
-  services,
+  services: key === "twisted" ? [...services, "lines"] : services,
   prepare: () => {
     for (const interpreter of ["python3", "/usr/bin/python3"]) {
       const version = output(interpreter, "-c", `import ${key}; print(${key}.__version__)`)

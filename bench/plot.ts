@@ -48,11 +48,12 @@ interface Measured extends Spread {
 
 const names = (all: ReadonlyArray<{ readonly series: string }>) => [...new Set(all.map(({ series }) => series))]
 
-/** Side by side, two in a row: what each is on its own scale. */
+/** Side by side, two in a row: what each is on its own scale. Where it is `even`, a line stands. */
 export const bars = (
   title: string,
   axis: string,
-  groups: ReadonlyArray<{ readonly name: string; readonly values: ReadonlyArray<Measured> }>
+  groups: ReadonlyArray<{ readonly name: string; readonly values: ReadonlyArray<Measured> }>,
+  even?: number
 ): Promise<string> => {
   const values = groups.flatMap(({ name, values }) => values.map((value) => ({ group: name, ...value })))
   const y = { field: "series", type: "nominal", sort: null, title: null } as const
@@ -82,14 +83,24 @@ export const bars = (
         {
           mark: { type: "rule", color: ink, strokeWidth: 1.5 },
           encoding: { y, x: { field: "min", type: "quantitative" }, x2: { field: "max" } }
-        }
+        },
+        ...even === undefined
+          ? []
+          : [{ mark: { type: "rule", color: colors.red, strokeDash: [3, 2] }, encoding: { x: { datum: even } } }]
       ]
     }
   })
 }
 
+const families = {
+  "effect-transport": colors.blue,
+  "node:net": colors.gray,
+  decode: colors.blue,
+  encode: colors.purple
+}
+
 const familyColor = (series: string): string =>
-  series.startsWith("effect-transport") ? colors.blue : series === "node:net" ? colors.gray : colors.orange
+  Object.entries(families).find(([family]) => series.startsWith(family))?.[1] ?? colors.orange
 
 /** Curves on logarithmic axes, unless `x` begins with 0. */
 export const curves = (

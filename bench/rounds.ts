@@ -10,7 +10,7 @@ import type { Workload } from "./workloads.ts"
 export type Samples = ReadonlyMap<string, ReadonlyArray<Sample>>
 
 /** Each in turn, in an order that moves on with the round: what disturbs one disturbs its neighbours. */
-const inTurn = async (key: string, count: number, run: (index: number) => Promise<Sample>) => {
+export const inTurn = async (key: string, count: number, run: (index: number) => Promise<Sample>) => {
   const samples = Array.from({ length: count }, (): Array<Sample> => [])
   for (let round = 0; round < options.rounds; round++) {
     for (let turn = 0; turn < count; turn++) {

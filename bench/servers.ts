@@ -1,6 +1,8 @@
 /** The programs that are compared. */
+import { fileURLToPath } from "node:url"
 import type { Command } from "./child.ts"
 import * as compile from "./compile.ts"
+import { options } from "./servers/listening.ts"
 import type { Service } from "./workloads.ts"
 
 export interface Server {
@@ -53,12 +55,29 @@ const own = (key: string, name: string, services: ReadonlyArray<Service>): Candi
   prepare: () => ({ command: program(key) })
 })
 
+/** What is installed as `effect-transport`: it tells the port behind other words. */
+const tool: Candidate = {
+  key: "tool",
+  name: "effect-transport, echo --lines",
+  services: ["lines"],
+  prepare: () => {
+    const main = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url))
+    const { backlog, host, port } = options
+    const endpoint = `tcp:${port}:interface=${host}:backlog=${backlog}`
+    // It tells of each connection that is reset, which is how the load ends all of them.
+    const quietly = ["sh", "-c", "exec \"$@\" 2> /dev/null", "sh"] as const
+    return { command: (flags) => [...quietly, ...node(main)(flags, "echo", "--lines", endpoint)] }
+  }
+}
+
 /** node:net is what all others are compared with. */
 export const ours: ReadonlyArray<Candidate> = [
-  own("node", "node:net", ["echo", "pieces", "relay"]),
-  own("handler", "effect-transport, handler", ["echo", "pieces", "relay"]),
+  own("node", "node:net", ["echo", "pieces", "lines", "relay"]),
+  own("handler", "effect-transport, handler", ["echo", "pieces", "lines", "relay"]),
   own("pull", "effect-transport, pull loop", ["echo", "pieces"]),
-  own("stream", "effect-transport, Stream", ["echo", "pieces"])
+  own("stream", "effect-transport, Stream", ["echo", "pieces", "lines"]),
+  tool,
+  own("lines", "node:net, lines by hand", ["lines"])
 ]
 
 /** The handler on a stack of so many network layers, of those that keep the carrier's buffers or have their own. */

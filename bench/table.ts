@@ -28,12 +28,12 @@ export const ratios = (
     return value === undefined || to === undefined ? [] : value / to
   })
 
-const median = (all: ReadonlyArray<number>): string => {
+export const median = (all: ReadonlyArray<number>): string => {
   const found = spread(all)
   return found === undefined ? "" : number(found.median)
 }
 
-const medianAndSpread = (all: ReadonlyArray<number>): string => {
+export const medianAndSpread = (all: ReadonlyArray<number>): string => {
   const found = spread(all)
   if (found === undefined) return ""
   const [middle, min, max] = [found.median, found.min, found.max].map((value) => value.toFixed(2))

@@ -1,7 +1,7 @@
 /** What is done with the servers. */
 
-/** Each message back; back as small writes; to another server and back. */
-export type Service = "echo" | "pieces" | "relay"
+/** Each message back; back as small writes; back line by line; to another server and back. */
+export type Service = "echo" | "pieces" | "lines" | "relay"
 
 export interface Workload {
   readonly key: string
@@ -46,6 +46,14 @@ export const all = (idleConnections: number): ReadonlyArray<Workload> => [
     unit: "msg/s",
     service: "pieces",
     load: ["echo", 64, 1024, 1]
+  },
+  {
+    key: "lines",
+    title: "Lines",
+    detail: "echo line by line, 16 connections, lines of 64 B, 16 in flight each",
+    unit: "msg/s",
+    service: "lines",
+    load: ["echo", 16, 64, 16]
   },
   {
     key: "churn",

@@ -10,6 +10,7 @@
 import * as Either from "effect/Either"
 import { dual } from "effect/Function"
 import { append } from "./internal/bytes.ts"
+import { scanned } from "./internal/scanned.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -273,6 +274,7 @@ export const pipe = <E, In, Out, E2>(
 ): Codec<In, Out, E | E2> => {
   const wrap = (bytes: Uint8Array): Uint8Array => {
     if (bytes.length === 0) return nothing
+    scanned.bytes += bytes.length
     const wrapped = outer.encode([bytes])
     if (Either.isRight(wrapped)) return wrapped.right
     if (bytes.length === 1) return bytes
@@ -396,6 +398,7 @@ const sniffing = <A, E, B, E2>(
       return { frames: none, next: sniffing(self, that, matches, held), unread: nothing, failure: undefined }
     }
     const first = append(held, bytes)
+    scanned.bytes += held.length
     const matched = matches(first.subarray(0, sniffLimit))
     if (matched === undefined && first.length < sniffLimit) {
       return { frames: none, next: sniffing(self, that, matches, first), unread: nothing, failure: undefined }

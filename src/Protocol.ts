@@ -365,10 +365,9 @@ const converse = <TE, E, R>(
     const halfClosed = Effect.suspend(() =>
       transport.outgoing.isActive() ? Effect.void : Effect.zipRight(transport.close, over)
     )
-    // Hot path: an answer that is written into a buffer with room costs no wake-up of the fiber. (`catchAll` is typed for
-    // such writes, which need nothing, and takes whatever comes.)
-    const answer = (data: Uint8Array): Effect.Effect<void, Failed<E>, R> =>
-      Immediate.catchAll(around(callbacks.dataReceived(data)) as Effect.Effect<void, E>, failed)
+    // Hot path: an answer that is written into a buffer with room costs no wake-up of the fiber.
+    const answer = (data: Uint8Array): Effect.Effect<unknown, Failed<E>, R> =>
+      Immediate.catchAll(around(callbacks.dataReceived(data)), failed)
     return Effect.matchEffect(transport.forEach(answer), {
       onFailure: (error) => {
         if (error instanceof Failed) return Effect.fail(error.error)

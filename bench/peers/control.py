@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 
-# What the server is to do, "echo" or "pieces".
+# What the server is to do, "echo", "pieces" or "lines".
 service = sys.argv[1]
 
 

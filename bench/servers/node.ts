@@ -1,4 +1,7 @@
-/** node:net alone, as its documentation has it: what all others are compared with. */
+/**
+ * node:net alone, as its documentation has it: what all others are compared with. Lines are bytes for it, which go back as
+ * they come.
+ */
 import * as net from "node:net"
 import { pipeline } from "node:stream"
 import { options, pieces, service, upstream } from "./listening.ts"
@@ -31,6 +34,6 @@ const relay = (socket: net.Socket) => {
 
 const server = net.createServer(
   { noDelay: options.noDelay, allowHalfOpen: service === "relay" },
-  { echo, pieces: inPieces, relay }[service]
+  { echo, pieces: inPieces, lines: echo, relay }[service]
 )
 server.listen(options, () => console.log((server.address() as net.AddressInfo).port))

@@ -13,9 +13,11 @@
 import * as Channel from "effect/Channel"
 import * as Chunk from "effect/Chunk"
 import * as Data from "effect/Data"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
@@ -344,7 +346,7 @@ class Duplex<In, Out, FE, TE> implements Framed<In, Out, TE | FE, TE> {
     const place = new Place()
     const turn = Effect.suspend(() => {
       this.writers.join(place)
-      return Effect.zipRight(turnOf(this.writers, place), write)
+      return Effect.zipRight(turnOf(place, () => this.writers.first === place), write)
     })
     return Effect.ensuring(turn, Effect.sync(() => this.writers.leave(place)))
   }
@@ -393,39 +395,68 @@ class Duplex<In, Out, FE, TE> implements Framed<In, Out, TE | FE, TE> {
       const bytes = this.codec.encode([frame])
       if (Either.isLeft(bytes)) return Exit.fail(bytes.left)
       const asker = new Place()
+      const writer = new Place()
+      const ask = this.ask(asker, writer, bytes.right)
+      const answer = this.answer(asker)
+      const asking = Effect.suspend(() => {
+        // In both at once: questions are written in the order in which the answers are waited for.
+        this.askers.join(asker)
+        this.writers.join(writer)
+        return Effect.flatMap(ask, (asked) => asked ? answer : firstOf(this.askLater(ask, writer), answer))
+      })
       return Effect.ensuring(
-        Effect.zipRight(this.inTurn(this.ask(asker, bytes.right)), this.answer(asker)),
-        Effect.sync(() => this.owed += this.askers.leave(asker))
+        asking,
+        Effect.sync(() => {
+          this.writers.leave(writer)
+          this.owed += this.askers.leave(asker)
+        })
       )
     })
 
   /**
-   * Writes the question once there is room, so that the write neither waits nor can be interrupted: a question that is
-   * accepted without anybody knowing would give its answer to the next one.
+   * Writes the question if it is its turn and there is room, so that the write neither waits nor can be interrupted: one
+   * that is accepted without anybody knowing would give its answer to the next one.
    */
-  private ask(asker: Place, bytes: Uint8Array): Effect.Effect<void, TE | WriteAfterEnd> {
-    const accepted = Effect.suspend(() => {
+  private ask(asker: Place, writer: Place, bytes: Uint8Array): Effect.Effect<boolean, TE | WriteAfterEnd> {
+    return Effect.uninterruptible(Effect.suspend(() => {
       const { buffered, writersWaiting } = this.transport.stats()
-      if (writersWaiting > 0 || buffered >= this.transport.outgoing.capacity()) return Exit.succeed(false)
+      const { outgoing } = this.transport
+      const isFull = writersWaiting > 0 || buffered >= outgoing.capacity()
+      if (this.writers.first !== writer || isFull && outgoing.isActive()) return Exit.succeed(false)
       return Effect.map(this.transport.write(bytes), () => {
-        this.askers.join(asker)
+        asker.due = true
+        asker.wake?.()
+        this.writers.leave(writer)
         return true
       })
-    })
-    const loop: Effect.Effect<void, TE | WriteAfterEnd> = Effect.flatMap(
-      Effect.uninterruptible(accepted),
-      (done) => done ? Effect.void : Effect.zipRight(this.transport.flush, loop)
+    }))
+  }
+
+  /** Comes to an end only by a failure: it is the answer that is waited for. */
+  private askLater<E>(ask: Effect.Effect<boolean, E>, writer: Place): Effect.Effect<never, TE | E> {
+    const isFirst = () => this.writers.first === writer
+    const { flush, outgoing } = this.transport
+    const loop: Effect.Effect<never, TE | E> = Effect.zipRight(
+      // The end of the writing comes before the flush, which may take its time; asking fails then.
+      Effect.suspend(() => isFirst() ? firstOf(flush, outgoing.awaitShutdown) : turnOf(writer, isFirst)),
+      Effect.flatMap(ask, (asked) => asked ? Effect.never : loop)
     )
     return loop
   }
 
+  /**
+   * Reads when it is the first, also before the question is written if there are answers to drop: the peer may not read
+   * before it has got rid of them.
+   */
   private answer(asker: Place): Effect.Effect<Out, TE | FE | Unanswered> {
+    const reads = () => this.askers.first === asker && (asker.due || this.owed > 0 || this.frames.over)
     const loop: Effect.Effect<Out, TE | FE | Unanswered> = Effect.suspend(() => {
-      if (this.askers.first !== asker) return Effect.zipRight(turnOf(this.askers, asker), loop)
-      if (!this.hasNext()) return this.more(loop, this.unanswered)
+      const available = this.hasNext()
+      if (!reads()) return Effect.zipRight(turnOf(asker, reads), loop)
+      if (!available || !asker.due) return this.more(loop, this.unanswered)
+      asker.due = false
       const frame = this.frames.take()
-      // Its own answer is not owed to anybody, those of others who have left are.
-      this.owed += this.askers.leave(asker) - 1
+      this.owed += this.askers.leave(asker)
       return Exit.succeed(frame)
     })
     return loop
@@ -465,11 +496,27 @@ class Send<In, Out, FE, TE> extends Immediate<void, TE | FE | WriteAfterEnd> {
   }
 }
 
-const turnOf = (fifo: Fifo, place: Place): Effect.Effect<void> =>
+/** Waits until it holds; whoever makes it hold wakes the place. */
+const turnOf = (place: Place, holds: () => boolean): Effect.Effect<void> =>
   Effect.async((resume) => {
-    if (fifo.first === place) resume(Effect.void)
+    if (holds()) resume(Effect.void)
     else place.wake = () => resume(Effect.void)
   })
+
+/**
+ * As whichever ends first; the other one is interrupted. Not `Effect.raceFirst`: interrupted after it has made its fibers
+ * and before it has started them, it waits for them for ever.
+ */
+const firstOf = <A, E, E2>(one: Effect.Effect<A, E>, other: Effect.Effect<A, E2>): Effect.Effect<A, E | E2> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(Deferred.make<A, E | E2>(), (ended) => {
+      const fork = (effect: Effect.Effect<A, E | E2>) => Effect.fork(Effect.intoDeferred(restore(effect), ended))
+      return Effect.flatMap(
+        Effect.zip(fork(one), fork(other)),
+        (fibers) => Effect.ensuring(restore(Deferred.await(ended)), Fiber.interruptAll(fibers))
+      )
+    })
+  )
 
 const breath = Effect.async<void>((resume) => Turn.macrotask(() => resume(Effect.void)))
 

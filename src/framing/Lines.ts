@@ -99,7 +99,7 @@ export const text = (options?: TextOptions): Codec.Codec<string, string, FrameTo
     ...format,
     frame: (bytes, from, contentEnd, end) =>
       TextLines.decoded(bytes.subarray(from, format.keepDelimiter ? end : contentEnd), format) ?? notText,
-    several: TextLines.splitter(format),
+    several: TextLines.several(format),
     last: (bytes) => {
       const text = TextLines.decoded(bytes, format)
       return text === undefined

@@ -9,9 +9,9 @@ import * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
 import * as Exit from "effect/Exit"
 
-export abstract class Immediate<A, E> extends Effectable.Class<A, E> {
+export abstract class Immediate<A, E, R = never> extends Effectable.Class<A, E, R> {
   /** The first step, and what there is to do after it. Called once for each run. */
-  abstract override commit(): Effect.Effect<A, E>
+  abstract override commit(): Effect.Effect<A, E, R>
 }
 
 /** Takes the first step of an effect that is to be run now, in this place: what is left of it, `Exit.void` for nothing. */
@@ -22,35 +22,35 @@ export const advance = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<
 export const isDone = (effect: unknown): boolean =>
   effect === Exit.void || Exit.isExit(effect) && Exit.isSuccess(effect)
 
-interface Handlers<E, E2> {
-  readonly onFailure: (error: E) => Effect.Effect<void, E2>
-  readonly onSuccess: () => Effect.Effect<void, E2>
+interface Handlers<E, E2, R> {
+  readonly onFailure: (error: E) => Effect.Effect<void, E2, R>
+  readonly onSuccess: () => Effect.Effect<void, E2, R>
 }
 
-class Matched<E, E2> extends Immediate<void, E2> {
-  private readonly effect: Effect.Effect<void, E>
-  private readonly handlers: Handlers<E, E2>
+class Matched<E, E2, R> extends Immediate<void, E2, R> {
+  private readonly effect: Effect.Effect<void, E, R>
+  private readonly handlers: Handlers<E, E2, R>
 
-  constructor(effect: Effect.Effect<void, E>, handlers: Handlers<E, E2>) {
+  constructor(effect: Effect.Effect<void, E, R>, handlers: Handlers<E, E2, R>) {
     super()
     this.effect = effect
     this.handlers = handlers
   }
 
-  commit(): Effect.Effect<void, E2> {
+  commit(): Effect.Effect<void, E2, R> {
     const rest = advance(this.effect)
     return isDone(rest) ? this.handlers.onSuccess() : Effect.matchEffect(rest, this.handlers)
   }
 }
 
 /** `Effect.matchEffect` that leaves an immediate effect immediate. */
-export const matchEffect = <E, E2>(
-  effect: Effect.Effect<void, E>,
-  handlers: Handlers<E, E2>
-): Effect.Effect<void, E2> => new Matched(effect, handlers)
+export const matchEffect = <E, E2, R = never>(
+  effect: Effect.Effect<void, E, R>,
+  handlers: Handlers<E, E2, R>
+): Effect.Effect<void, E2, R> => new Matched(effect, handlers)
 
 /** `Effect.catchAll` that leaves an immediate effect immediate. */
-export const catchAll = <E, E2>(
-  effect: Effect.Effect<void, E>,
-  handle: (error: E) => Effect.Effect<void, E2>
-): Effect.Effect<void, E2> => new Matched(effect, { onFailure: handle, onSuccess: () => Exit.void })
+export const catchAll = <E, E2, R = never>(
+  effect: Effect.Effect<void, E, R>,
+  handle: (error: E) => Effect.Effect<void, E2, R>
+): Effect.Effect<void, E2, R> => new Matched(effect, { onFailure: handle, onSuccess: () => Exit.void })

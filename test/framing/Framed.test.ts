@@ -637,13 +637,14 @@ const endless: Codec.Decoder<string> = {
 }
 
 describe("request", () => {
-  /** Answers each question by itself in brackets, `by` of them at a time. */
+  /** Answers each question by itself in brackets, `by` of them at a time, and nothing to news. */
   const answering = (transport: Transport.Transport, by = 1) =>
     Effect.gen(function*() {
       const framed = yield* Framed.duplex(transport, codec)
       const questions: Array<string> = []
       const loop: Effect.Effect<void, unknown> = Effect.flatMap(framed.receive, (question) => {
         if (question === null) return transport.closeWrite
+        if (question === "news") return loop
         questions.push(question)
         if (questions.length % by !== 0) return loop
         return Effect.zipRight(framed.sendAll(questions.slice(-by).map((question) => `(${question})`)), loop)
@@ -824,6 +825,65 @@ describe("request", () => {
       yield* reading.send("answer")
       assert.strictEqual(yield* asking, "answer")
       yield* Fiber.interrupt(sending)
+    }))
+
+  /** A byte at a time, and hardly one in the buffers: whoever is not read from writes nothing. */
+  const tight = () =>
+    opened(MemoryTransport.pair({ capacity: 1, readBufferSize: 1, highWaterMark: 1, maxChunkSize: 1 }))
+
+  it.scoped("while it waits for room, also behind a send, it drops the answers that nobody waits for", () =>
+    Effect.gen(function*() {
+      const { peer, transport } = yield* tight()
+      const framed = yield* Framed.duplex(transport, codec)
+      const server = yield* Framed.duplex(peer, codec)
+      const interrupted = yield* Effect.forEach(["a", "b"], (question) => Effect.fork(framed.request(question)))
+      assert.deepStrictEqual([yield* server.receive, yield* server.receive], ["a", "b"])
+      yield* Fiber.interruptAll(interrupted)
+      // The peer cannot get rid of its answers, and reads no further before.
+      const answers = Effect.zipRight(server.send("(a)"), server.send("(b)"))
+      yield* Effect.forkScoped(Effect.zipRight(answers, Effect.flatMap(server.handOver, (peer) => answering(peer))))
+      const sending = yield* Effect.fork(Effect.all(Array.from({ length: 9 }, () => framed.send("news"))))
+      yield* settle
+      assert.isTrue(yield* isPending(sending))
+      const asking = yield* Effect.forEach(["c", "d"], (question) => Effect.fork(framed.request(question)))
+      assert.deepStrictEqual(yield* Effect.forEach(asking, Fiber.join), ["(c)", "(d)"])
+    }))
+
+  it.scoped("while it waits for room, it does not wait for the answers that nobody waits for", () =>
+    Effect.gen(function*() {
+      const { peer, transport } = yield* tight()
+      const framed = yield* Framed.duplex(transport, codec)
+      const interrupted = yield* Effect.fork(framed.request("a"))
+      yield* settle
+      yield* Fiber.interrupt(interrupted)
+      const asking = yield* Effect.fork(framed.request("b"))
+      yield* settle
+      // It answers "a" when it has "b".
+      yield* answering(peer, 2)
+      assert.strictEqual(yield* asking, "(b)")
+    }))
+
+  it.scoped("one that waits for room fails when the answers do", () =>
+    Effect.gen(function*() {
+      const { peer, transport } = yield* tight()
+      const framed = yield* Framed.duplex(transport, codec)
+      const asking = yield* Effect.forEach(["a", "b"], (question) => Effect.fork(Effect.exit(framed.request(question))))
+      yield* settle
+      yield* Effect.fork(peer.write(ascii("x")))
+      assert.deepStrictEqual((yield* Effect.forEach(asking, Fiber.join)).map(tag), ["InvalidFrame", "InvalidFrame"])
+      const late = yield* Effect.exit(framed.request("c"))
+      assert.strictEqual(tag(late), "InvalidFrame")
+    }))
+
+  it.scoped("one that waits for room fails when this side ends", () =>
+    Effect.gen(function*() {
+      const { transport } = yield* tight()
+      const framed = yield* Framed.duplex(transport, codec)
+      yield* framed.send("news")
+      const asking = yield* Effect.fork(Effect.exit(framed.request("a")))
+      yield* settle
+      yield* Effect.fork(transport.closeWrite)
+      assert.strictEqual(tag(yield* asking), "WriteAfterEnd")
     }))
 
   it.scoped("works over a transport whose writes are replaced", () =>

@@ -22,7 +22,3 @@ export const server = (name: string, ...args: ReadonlyArray<string>): Effect.Eff
     const program = yield* example(name, ...args, "0")
     return { program, port: `${(yield* program.address).port}` }
   })
-
-/** Ends by Ctrl-C, of its own accord and without a complaint. */
-export const interrupted = ({ program }: Server) =>
-  Effect.flatMap(Effect.sync(() => program.kill("SIGINT")), () => program.ended)

@@ -147,6 +147,11 @@ const holding = (held: Uint8Array): Decoder => ({
   rest: () => held
 })
 
+const again = stepping((self, bytes, limit) => {
+  const step = self.step(bytes, limit)
+  return step.frames.length === limit ? { ...step, next: self, unread: bytes } : step
+})
+
 const reviving = (self: Decoder): Decoder => ({
   step: (bytes, limit) => {
     const step = self.step(bytes, limit)
@@ -256,6 +261,7 @@ const faults: { readonly [Name in CodecLaws.LawName]: ReadonlyArray<Fault> } = {
         return { ...step, next: decoder(step.unread), unread: nothing }
       })
     ),
+    wrongDecoder("the same frame is given again and again", again),
     wrongDecoder(
       "what comes after the limit is lost",
       stepping((self, bytes, limit) => ({
@@ -334,6 +340,7 @@ const faults: { readonly [Name in CodecLaws.LawName]: ReadonlyArray<Fault> } = {
     wrongDecoder("the limit is too high", () => decoder(nothing, maxLength + 40))
   ],
   "linear scanning": [
+    wrongDecoder("the same frame is given again and again", again),
     wrongDecoder(
       "what is held is looked at again with each chunk",
       stepping((self, bytes, limit) => {

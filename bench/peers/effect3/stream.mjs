@@ -4,7 +4,13 @@ import * as Stream from "effect/Stream"
 import { pieces, service } from "../listening.mjs"
 import { serve } from "./serving.mjs"
 
+const answers = {
+  echo: (stream) => stream,
+  pieces: Stream.mapConcat(pieces),
+  lines: (stream) => stream.pipe(Stream.decodeText(), Stream.splitLines, Stream.map((line) => `${line}\n`))
+}
+
 serve((socket, write) => {
   const stream = Stream.pipeThroughChannel(Stream.never, Socket.toChannel(socket))
-  return Stream.runForEach(service === "pieces" ? Stream.mapConcat(stream, pieces) : stream, write)
+  return Stream.runForEach(answers[service](stream), write)
 })

@@ -27,13 +27,18 @@ export interface Format<Frame, E> {
     contentEnd: number,
     end: number
   ) => Frame | Refusal<E> | undefined
-  /**
-   * Adds the frames that begin at `from`, as many as can be made at once, and tells where the last one ends: at `from`, if
-   * none can. The others are looked for one by one.
-   */
-  readonly several?: ((bytes: Uint8Array, from: number, frames: Array<Frame>) => number) | undefined
+  /** For frames of which many can be made at once. */
+  readonly several?: Several<Frame> | undefined
   /** What the input ended with, if no delimiter does. */
   readonly last: (bytes: Uint8Array) => End<Frame, E>
+}
+
+/** Frames that are no views: the bytes of which they are made will be others. */
+export interface Several<Frame> {
+  /** Where the last delimiter ends that stands behind `from`; `from` if none does. */
+  readonly lastEnd: (bytes: Uint8Array, from: number) => number
+  /** Adds all frames of the bytes, which end with a delimiter. If it gives false, none: they are to be looked at one by one. */
+  readonly add: (bytes: Uint8Array, frames: Array<Frame>) => boolean
 }
 
 // -----------------------------------------------------------------------------
@@ -135,6 +140,16 @@ const nothing = new Uint8Array(0)
 export const decoder = <Frame, E>(format: Format<Frame, E>): Decoder<Frame, E | FrameTooLong> =>
   new Delimited(format, Held.empty, 0, false)
 
+/** Copied to where all stand together, few bytes cost less than the frame that began in earlier ones would by itself. */
+const scratch = new Uint8Array(8192)
+
+const joined = (held: Held, bytes: Uint8Array, end: number): Uint8Array => {
+  scanned.bytes += held.length + end
+  scratch.set(held.bytes)
+  scratch.set(bytes.subarray(0, end), held.length)
+  return scratch.subarray(0, held.length + end)
+}
+
 class Delimited<Frame, E> implements Decoder<Frame, E | FrameTooLong> {
   private readonly format: Format<Frame, E>
   /** The beginning of a frame; of one that is skipped only what may be the beginning of its delimiter. */
@@ -191,7 +206,11 @@ class Delimited<Frame, E> implements Decoder<Frame, E | FrameTooLong> {
   ): Step<Frame, E | FrameTooLong> {
     const { delimiters, several } = this.format
     let skip = skipping
-    let at = several === undefined || skip || limit < Infinity ? from : several(bytes, from, frames)
+    let at = from
+    if (several !== undefined && !skip && limit === Infinity) {
+      const end = several.lastEnd(bytes, from)
+      if (end > from && several.add(bytes.subarray(from, end), frames)) at = end
+    }
     while (frames.length < limit) {
       const found = delimiters.find(bytes, at, false)
       if (found < 0) {
@@ -209,10 +228,17 @@ class Delimited<Frame, E> implements Decoder<Frame, E | FrameTooLong> {
 
   /** The frame that began in earlier bytes. */
   private across(bytes: Uint8Array, limit: number): Step<Frame, E | FrameTooLong> {
-    const { delimiters } = this.format
+    const { delimiters, several } = this.format
     const { skipping } = this
     const frames: Array<Frame> = []
     let { held, known } = this
+    // Of few bytes only as many as have come are copied: one by one, each would be searched and copied once more.
+    if (several !== undefined && !skipping && limit === Infinity && held.length <= bytes.length) {
+      const end = several.lastEnd(bytes, 0)
+      if (end > 0 && held.length + end <= scratch.length && several.add(joined(held, bytes, end), frames)) {
+        return this.within(bytes, end, false, frames, limit)
+      }
+    }
     let at = 0
     // Byte by byte, and only as many as a delimiter has: what is held is not copied for it.
     while (known < held.length) {

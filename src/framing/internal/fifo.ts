@@ -7,6 +7,8 @@
 /** One of them. A wake-up carries nothing: who is woken looks again. */
 export class Place {
   left = false
+  /** Something will come for it, also when it has left. */
+  due = false
   wake: (() => void) | undefined = undefined
 }
 
@@ -22,14 +24,15 @@ export class Fifo {
   }
 
   /**
-   * Leaves, and wakes whoever is the first then. A place in the middle goes when it comes to the front. Gives how many
-   * went from there.
+   * Leaves, and wakes whoever is the first then. A place in the middle goes when it comes to the front. Gives how many went
+   * from there for which something is due.
    */
   leave(place: Place): number {
     place.left = true
-    let gone = 0
-    for (; this.first?.left === true; gone++) this.places.shift()
-    if (gone > 0) this.first?.wake?.()
-    return gone
+    const { first } = this
+    let due = 0
+    for (; this.first?.left === true; this.places.shift()) due += Number(this.first.due)
+    if (this.first !== first) this.first?.wake?.()
+    return due
   }
 }

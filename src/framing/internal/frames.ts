@@ -53,6 +53,11 @@ export class Frames<Frame, E> {
     return this.taken < this.frames.length
   }
 
+  /** No further frame will be decoded. */
+  get over(): boolean {
+    return this.ended || this.failure !== undefined
+  }
+
   /** The next frame, if one is available. */
   take(): Frame {
     const frame = this.frames[this.taken++]!

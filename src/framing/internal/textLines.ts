@@ -11,6 +11,7 @@ import type { Encoder } from "../../Codec.ts"
 import { contramapEither } from "../../Codec.ts"
 import { InvalidFrame } from "../../FrameError.ts"
 import { scanned } from "../../internal/scanned.ts"
+import type { Several } from "./delimited.ts"
 
 export interface Format {
   /** What ends lines, if there is one; otherwise LF does, also behind a CR that is no content. */
@@ -46,36 +47,35 @@ export const decoded = (bytes: Uint8Array, { invalid }: Format): string | undefi
   }
 }
 
-/** Adds the lines that begin at `from`, and tells where the last one ends: at `from` if one of them may be refused. */
-export const splitter = (
-  format: Format
-): ((bytes: Uint8Array, from: number, lines: Array<string>) => number) | undefined => {
+/** Undefined if the lines have to be decoded one by one. */
+export const several = (format: Format): Several<string> | undefined => {
   if (!splitsAlike(format)) return undefined
   const { delimiter = "\n", keepDelimiter, maxLength } = format
   const delimiterBytes = utf8.encode(delimiter)
   const stripsReturn = format.delimiter === undefined && !keepDelimiter
 
-  return (bytes, from, lines) => {
-    const end = lastEnd(bytes, from, delimiterBytes)
-    if (end === from) return from
-    const text = decoded(bytes.subarray(from, end), format)
-    if (text === undefined) return from
-    // A character of a string is three bytes at most; if there are as many as bytes, each is one.
-    const longest = text.length === end - from ? maxLength : maxLength / 3
-    const split = text.split(delimiter)
-    const mayEndInReturn = stripsReturn && text.includes("\r")
-    const before = lines.length
-    // Behind the last delimiter is nothing.
-    for (let at = 0; at < split.length - 1; at++) {
-      let line = split[at]!
-      if (mayEndInReturn && line.charCodeAt(line.length - 1) === carriageReturn) line = line.slice(0, -1)
-      if (line.length > longest) {
-        lines.length = before
-        return from
+  return {
+    lastEnd: (bytes, from) => lastEnd(bytes, from, delimiterBytes),
+    add: (bytes, lines) => {
+      const text = decoded(bytes, format)
+      if (text === undefined) return false
+      // A character of a string is three bytes at most; if there are as many as bytes, each is one.
+      const longest = text.length === bytes.length ? maxLength : maxLength / 3
+      const split = text.split(delimiter)
+      const mayEndInReturn = stripsReturn && text.includes("\r")
+      const before = lines.length
+      // Behind the last delimiter is nothing.
+      for (let at = 0; at < split.length - 1; at++) {
+        let line = split[at]!
+        if (mayEndInReturn && line.charCodeAt(line.length - 1) === carriageReturn) line = line.slice(0, -1)
+        if (line.length > longest) {
+          lines.length = before
+          return false
+        }
+        lines.push(keepDelimiter ? line + delimiter : line)
       }
-      lines.push(keepDelimiter ? line + delimiter : line)
+      return true
     }
-    return end
   }
 }
 

@@ -72,9 +72,11 @@ export const take = <Out, E>(
   const frames: Array<Out> = []
   let next = decoder
   const unread = [...chunks]
+  const most = concat(chunks).length
   while (frames.length < count && unread.length > 0) {
     const step = next.step(unread[0]!, 1)
     frames.push(...step.frames)
+    expect(frames.length <= most, () => `There are more frames than bytes: ${shownChunks(chunks)}`)
     next = step.next
     if (step.failure !== undefined) return { frames, next, failure: step.failure, unread: unread.with(0, step.unread) }
     if (step.frames.length === 0 || step.unread.length === 0) unread.shift()
