@@ -439,11 +439,12 @@ export const startsWith = (prefix: Uint8Array) => (first: Uint8Array): boolean |
  * import * as FixedLength from "effect-transport/framing/FixedLength"
  * import * as Lines from "effect-transport/framing/Lines"
  *
- * // "DATA 5" announces five raw bytes.
+ * // "DATA 5" announces five raw bytes. What a peer can announce is bounded; "DATA 0" is a line like any other.
  * const lines = Lines.text()
  * const decoder = Codec.switchTo(lines, (frame: string | Uint8Array) => {
  *   if (typeof frame !== "string") return lines
- *   return frame.startsWith("DATA ") ? FixedLength.make({ length: Number(frame.slice(5)) }) : undefined
+ *   const announced = /^DATA ([1-9]\d{0,4})$/.exec(frame)
+ *   return announced === null ? undefined : FixedLength.make({ length: Number(announced[1]) })
  * })
  *
  * const { frames } = Codec.decode(decoder, new TextEncoder().encode("HELO\nDATA 5\na\nb\ncQUIT\n"))

@@ -6,6 +6,7 @@
 import * as Codec from "../Codec.ts"
 import type { FrameTruncated } from "../FrameError.ts"
 import { InvalidFrame } from "../FrameError.ts"
+import { view } from "../internal/bytes.ts"
 import { wholeNumber } from "./internal/limits.ts"
 import * as Sized from "./internal/sized.ts"
 
@@ -52,7 +53,7 @@ export const make = (
   const length = wholeNumber("length", options.length, 1)
   const decoder = Sized.decoder<Uint8Array, never>({
     size: () => length,
-    frame: (bytes, at, end) => bytes.subarray(at, end)
+    frame: view
   })
   const encoder = Sized.encoder<Uint8Array, InvalidFrame>({
     sizeOf: (frame) =>

@@ -7,6 +7,7 @@
 import * as Codec from "../Codec.ts"
 import type { FrameTruncated } from "../FrameError.ts"
 import { FrameTooLong, InvalidFrame } from "../FrameError.ts"
+import { view } from "../internal/bytes.ts"
 import { maxLengthOf, wholeNumber } from "./internal/limits.ts"
 import * as Sized from "./internal/sized.ts"
 
@@ -136,7 +137,7 @@ class Layout implements Sized.Format<Uint8Array, Refused>, Sized.Writer<Uint8Arr
   }
 
   frame(bytes: Uint8Array, at: number, end: number): Uint8Array {
-    return bytes.subarray(at + this.strip, end)
+    return view(bytes, at + this.strip, end)
   }
 
   sizeOf(frame: Uint8Array): number | Refused {

@@ -8,6 +8,7 @@ import * as Codec from "../Codec.ts"
 import type { FrameTruncated } from "../FrameError.ts"
 import { FrameTooLong, InvalidFrame } from "../FrameError.ts"
 import { scanned } from "../internal/scanned.ts"
+import { view } from "../internal/bytes.ts"
 import { maxLengthOf } from "./internal/limits.ts"
 import * as Sized from "./internal/sized.ts"
 
@@ -88,7 +89,7 @@ class Format implements Sized.Format<Uint8Array, FrameTooLong | InvalidFrame>, S
   frame(bytes: Uint8Array, at: number, end: number): Uint8Array | Sized.Refusal<InvalidFrame> {
     const last = bytes[end - 1]!
     return last === comma
-      ? bytes.subarray(bytes.indexOf(colon, at) + 1, end - 1)
+      ? view(bytes, bytes.indexOf(colon, at) + 1, end - 1)
       : new Sized.Refusal(invalid(last, "follows it, not a comma"))
   }
 

@@ -8,6 +8,7 @@ import * as Codec from "../Codec.ts"
 import type { FrameTruncated } from "../FrameError.ts"
 import { FrameTooLong, InvalidFrame } from "../FrameError.ts"
 import { scanned } from "../internal/scanned.ts"
+import { view } from "../internal/bytes.ts"
 import { maxLengthOf } from "./internal/limits.ts"
 import * as Sized from "./internal/sized.ts"
 
@@ -90,7 +91,7 @@ class Format implements Sized.Format<Uint8Array, FrameTooLong | InvalidFrame>, S
   frame(bytes: Uint8Array, at: number, end: number): Uint8Array {
     let from = at
     while (bytes[from]! >= 0x80) from++
-    return bytes.subarray(from + 1, end)
+    return view(bytes, from + 1, end)
   }
 
   sizeOf({ length }: Uint8Array): number | FrameTooLong {

@@ -61,7 +61,8 @@ export interface ServeOptions {
   /**
    * Whether a connection can be ended without loss, asked while the server drains. By default: its handler waits for input
    * and nothing is left to send. That looks at the transport that the listener gave: who reads it through a network layer
-   * that reads ahead, or keeps reading while an answer is being worked on, knows better.
+   * that reads ahead, or keeps reading while an answer is being worked on, knows better. A handler that waits for the rest of
+   * a message looks idle as well: where a message that has begun is to be read to its end, it does that uninterruptibly.
    */
   readonly isIdle?: ((transport: Transport) => boolean) | undefined
 }

@@ -93,3 +93,9 @@ describe("the laws", () => {
     })
   }
 })
+
+it("of a Buffer, as a socket gives it, frames are plain Uint8Arrays, whose slice copies", () => {
+  const { frames } = IntPrefixed.int8().step(Buffer.from([2, 7, 8]))
+  assert.strictEqual(frames[0]!.constructor, Uint8Array)
+  assert.notStrictEqual(frames[0]!.slice().buffer, frames[0]!.buffer)
+})

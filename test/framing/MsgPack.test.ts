@@ -270,6 +270,7 @@ describe("what cannot be written", () => {
   for (
     const [what, value, reason] of [
       ["a function", () => 1, "MessagePack has nothing for a function"],
+      ["a plain object's toJSON", { toJSON: () => 1 }, "MessagePack has nothing for a function"],
       ["a symbol", [Symbol("s")], "MessagePack has nothing for a symbol"],
       ["a Set", { a: new Set([1]) }, "MessagePack has nothing for Set"],
       ["a RegExp", [/x/], "MessagePack has nothing for RegExp"],
@@ -367,6 +368,8 @@ describe("maxLength", () => {
     assert.deepStrictEqual(decoded(short, hex("95 0102030405")), frames([1, 2, 3, 4, 5]))
     assert.deepStrictEqual(decoded(short, hex("96")).failure, tooLong(6))
     assert.deepStrictEqual(decoded(short, hex("93 01 93")).failure, tooLong(6))
+    assert.deepStrictEqual(decoded(short, hex("93 01 a3")).failure, tooLong(6))
+    assert.deepStrictEqual(decoded(short, hex("93 01 a2")).failure, truncated(3))
     assert.deepStrictEqual(decoded(short, hex("ddffffffff")).failure, tooLong(6))
     assert.deepStrictEqual(decoded(short, hex("83")).failure, tooLong(6))
     assert.deepStrictEqual(decoded(codec, hex("dfffffffff")).failure, tooLong(1048576))

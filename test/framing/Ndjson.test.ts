@@ -202,6 +202,10 @@ describe("either", () => {
     }
   })
 
+  it("takes a byte order mark for no JSON", () => {
+    assert.deepStrictEqual(reasons(Ndjson.either().step(utf8("\ufeff1\n")).frames), [notJson])
+  })
+
   it("leaves out empty lines if it is told to", () => {
     const codec = Ndjson.either({ ignoreEmptyLines: true })
     assert.deepStrictEqual(reasons(codec.step(ascii("\n1\n\n{\n\n2\n")).frames), [1, notJson, 2])
