@@ -263,7 +263,8 @@ export const transform = <In, Out, E, In2, Out2, E2, E3>(
  * `inner` may begin in one frame of `outer` and end in a later one; each one that is encoded has its own.
  *
  * Bytes that are left over (`rest`, `unread`) are in the format of `outer` again. Only what it cannot hold, like a part of a
- * frame whose length is fixed, is left as it is.
+ * frame whose length is fixed, is left as it is. Where a step is limited within a content, what is left of this is copied:
+ * a change of format among the frames of one content is best made by `inner` (`pipe(outer, switchTo(...))`).
  *
  * @since 0.1.0
  * @category composition
