@@ -37,8 +37,8 @@ import { Frames } from "./internal/frames.ts"
 /**
  * A connection of messages. `E` is what the transport fails with and what the codec does; `TE` the transport's alone.
  *
- * It has no fiber and needs no Scope: who waits for a message reads. While nobody does, nothing is read. It holds at
- * most what one chunk of the transport was decoded to, and the bytes of one incomplete frame.
+ * It has no fiber of its own and needs no Scope: who waits for a message reads. While nobody does, nothing is read. It
+ * holds at most what one chunk of the transport was decoded to, and the bytes of one incomplete frame.
  *
  * @since 0.1.0
  * @category models
@@ -83,7 +83,7 @@ export interface Framed<in In, out Out, out E, out TE = ConnectionLost> {
    * - Fails, and so do all who wait, when the connection is lost, when a message cannot be decoded, and with
    *   `Unanswered` when the input ends.
    * - Interrupted before the question is accepted for writing, nothing of it is sent. Afterwards its answer is dropped
-   *   when it comes, and the others get theirs.
+   *   when it comes, by whoever asks or receives then, and the others get theirs.
    */
   readonly request: (frame: In) => Effect.Effect<Out, E | WriteAfterEnd | Unanswered>
 
@@ -310,9 +310,9 @@ class Duplex<In, Out, FE, TE> implements Framed<In, Out, TE | FE, TE> {
   readonly messages: Stream.Stream<Out, TE | FE>
   private readonly codec: Codec<In, Out, FE>
   private readonly frames: Frames<Out, FE>
-  /** Who has a question to write, and who came after them to send something. */
+  /** Whose questions are not written yet, and who came after them to send something. */
   private readonly writers = new Fifo()
-  /** Whose questions are written, in the order of the answers. The first one reads. */
+  /** Who asks, in the order of the questions and so of the answers. The first one reads. */
   private readonly askers = new Fifo()
   /** So many answers come before that of the first asker: those who asked for them have left. */
   private owed = 0
@@ -414,8 +414,8 @@ class Duplex<In, Out, FE, TE> implements Framed<In, Out, TE | FE, TE> {
     })
 
   /**
-   * Writes the question if it is its turn and there is room, so that the write neither waits nor can be interrupted: one
-   * that is accepted without anybody knowing would give its answer to the next one.
+   * Writes the question if it is its turn and there is room, so that the write neither waits nor can be interrupted:
+   * one that is accepted without anybody knowing would give its answer to the next one.
    */
   private ask(asker: Place, writer: Place, bytes: Uint8Array): Effect.Effect<boolean, TE | WriteAfterEnd> {
     return Effect.uninterruptible(Effect.suspend(() => {
@@ -504,8 +504,8 @@ const turnOf = (place: Place, holds: () => boolean): Effect.Effect<void> =>
   })
 
 /**
- * As whichever ends first; the other one is interrupted. Not `Effect.raceFirst`: interrupted after it has made its fibers
- * and before it has started them, it waits for them for ever.
+ * As whichever ends first; the other one is interrupted. Not `Effect.raceFirst`: interrupted after it has made its
+ * fibers and before it has started them, it waits for them for ever.
  */
 const firstOf = <A, E, E2>(one: Effect.Effect<A, E>, other: Effect.Effect<A, E2>): Effect.Effect<A, E | E2> =>
   Effect.uninterruptibleMask((restore) =>

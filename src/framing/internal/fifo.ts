@@ -24,8 +24,8 @@ export class Fifo {
   }
 
   /**
-   * Leaves, and wakes whoever is the first then. A place in the middle goes when it comes to the front. Gives how many went
-   * from there for which something is due.
+   * Leaves, and wakes whoever is the first then. A place in the middle goes when it comes to the front. Gives how many
+   * went from there for which something is due.
    */
   leave(place: Place): number {
     place.left = true
