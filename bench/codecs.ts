@@ -92,7 +92,7 @@ export const codecs = async (): Promise<void> => {
   )
   const isMissing = chosen.some((format) => versionOf(format) === undefined)
   report.begin("Codecs", [
-    "In process, each measurement in a fresh one; 4 MiB of messages again and again, in chunks of 64 KiB, encoded in batches of as much",
+    "In process, each measurement in a fresh one; 4 MiB of messages again and again, in chunks of 63 KiB, encoded in batches of 64 KiB",
     "The packages run as streams that are written to without waiting, or as generators over all chunks",
     "The sizes are those of the content, and about those of the JSON; MB/s count the bytes on the wire",
     "Medians; ratios within a round, with the least and the most of all rounds. More is better",

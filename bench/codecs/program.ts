@@ -13,13 +13,13 @@ import type { Direction, Side } from "./side.ts"
 import { own } from "./side.ts"
 
 const total = 4 * 1024 * 1024
-const chunkSize = 65536
+const batchSize = 64 * 1024
 
 const [key, sizeText, direction, peer, task] = process.argv.slice(2) as [string, string, Direction, string, string]
 const size = Number(sizeText)
 const { codec: make, message } = formats.all.find((format) => format.key === key)!
 const codec = make(size)
-const library = own(codec, chunkSize / size)
+const library = own(codec, batchSize / size)
 
 // -----------------------------------------------------------------------------
 // input
@@ -31,11 +31,12 @@ const batches: Array<Uint8Array> = []
 library.encoder((bytes) => batches.push(bytes))(messages)
 const encoded = Buffer.concat(batches)
 
-/** Each in memory of its own, as from a socket, and cut where no message ends. */
-const chunks: Array<Buffer> = []
-for (let from = 0, to = 12345; from < encoded.length; from = to, to += chunkSize) {
-  chunks.push(Buffer.from(Uint8Array.from(encoded.subarray(from, to)).buffer))
-}
+/** Each in memory of its own, as from a socket. Of this size, they cut messages of 64 KiB at all places. */
+const chunkSize = 63 * 1024
+const chunks = Array.from({ length: Math.ceil(encoded.length / chunkSize) }, (_, index) => {
+  const bytes = Uint8Array.from(encoded.subarray(index * chunkSize, (index + 1) * chunkSize))
+  return Buffer.from(bytes.buffer)
+})
 
 // -----------------------------------------------------------------------------
 // runs

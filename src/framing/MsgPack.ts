@@ -34,7 +34,7 @@ export interface MsgPackOptions {
    * exact beyond 2 ** 53; or `auto`, a number where it is exact. `bigint`.
    */
   readonly int64AsType?: "bigint" | "number" | "auto" | undefined
-  /** The types of extensions that msgpackr was told by its `addExtension`, and that frames may have. None. */
+  /** The types of extensions that frames may have, and that msgpackr was told by `addExtension`, with `pack` and `unpack`. None. */
   readonly extensions?: Iterable<number> | undefined
 }
 
@@ -167,7 +167,7 @@ class Format implements MessagePack.Rules, Codec.Encoder<unknown, FrameTooLong |
       const frames = this.packr.unpackMultiple(view(bytes, ends[first - 1] ?? 0, ends[last - 1]!))
       return frames.length === count
         ? { frames, failure: faults[last] }
-        : { frames: [], failure: new InvalidFrame({ reason: "an extension in it is read beyond its end" }) }
+        : { frames: [], failure: new InvalidFrame({ reason: "an extension in it is more than one value" }) }
     } catch (cause) {
       // msgpackr leaves in its error what it has read before, and where: that depends on the chunks.
       const error = cause as { values?: ReadonlyArray<unknown>; lastPosition?: number }

@@ -206,6 +206,18 @@ describe("options", () => {
     assert.deepStrictEqual(decoded(codec, hex("d40907")).failure, invalid("an extension in it has type 9 and 1 bytes"))
   })
 
+  it("an extension that is not one value, as msgpackr's `write` and `read` are, is refused", () => {
+    class Tagged {
+      readonly value = 7
+    }
+    addExtension({ Class: Tagged, type: 10, write: ({ value }: Tagged) => value, read: () => new Tagged() })
+    const extended = MsgPack.make({ extensions: [10] })
+    assert.deepStrictEqual(unencodable(extended, new Tagged()), invalid("an extension in it is more than one value"))
+    const { failure, frames } = extended.step(hex("d40a00 07"))
+    assert.deepStrictEqual(frames, [])
+    assert.strictEqual(failure?.message, "A frame is not valid: an extension in it is more than one value.")
+  })
+
   it("that are no such numbers are a bug of the caller", () => {
     for (const maxLength of [0, -1, 0.5, Infinity, NaN]) assert.throws(() => MsgPack.make({ maxLength }), RangeError)
     for (const maxDepth of [-1, 0.5, Infinity]) assert.throws(() => MsgPack.either({ maxDepth }), RangeError)
@@ -339,7 +351,7 @@ describe("what cannot be written", () => {
 
   it("is told of the first frame that cannot be, and nothing is written", () => {
     const short = MsgPack.make({ maxLength: 4 })
-    assert.deepStrictEqual(unencodable(short, 1, "12345", Symbol("s")), tooLong(4, 6))
+    assert.deepStrictEqual(unencodable(short, 1, 2, "12345", Symbol("s")), tooLong(4, 6))
     assert.deepStrictEqual(encoded(short, 1), hex("01"))
   })
 })
