@@ -1,4 +1,5 @@
 /** What stands on the command line. */
+import * as fs from "node:fs"
 import { parseArgs } from "node:util"
 
 const { positionals, values } = parseArgs({
@@ -10,9 +11,16 @@ const { positionals, values } = parseArgs({
     only: { type: "string" },
     servers: { type: "string" },
     quick: { type: "boolean", default: false },
-    out: { type: "string" }
+    out: { type: "string" },
+    help: { type: "boolean", default: false }
   }
 })
+
+if (values.help) {
+  const [, usage] = /^\/\*\*\n([^]*?) \*\//.exec(fs.readFileSync(new URL("main.ts", import.meta.url), "utf8"))!
+  console.log(usage!.replaceAll(/^ \* ?/gm, ""))
+  process.exit(0)
+}
 
 const refuse = (message: string): never => {
   console.error(message)

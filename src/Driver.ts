@@ -4,13 +4,11 @@
  *
  * @since 0.1.0
  */
-import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
-import * as DefaultServices from "effect/DefaultServices"
+import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as FiberId from "effect/FiberId"
+import * as Inspectable from "effect/Inspectable"
 import * as Option from "effect/Option"
 import { pipeArguments } from "effect/Pipeable"
 import * as Queue from "effect/Queue"
@@ -22,7 +20,8 @@ import type { Timers } from "./internal/connection.ts"
 import { Connection } from "./internal/connection.ts"
 import { Immediate } from "./internal/immediate.ts"
 import { forEach, Pull } from "./internal/input.ts"
-import * as Turn from "./internal/turn.ts"
+import { inspected } from "./internal/inspecting.ts"
+import { timersOf } from "./internal/timers.ts"
 import { Unattended } from "./internal/unattended.ts"
 import type { Waiter } from "./internal/writeBuffer.ts"
 import * as Transport from "./Transport.ts"
@@ -203,42 +202,6 @@ type Describe<F, E> = (
   failure: F,
   detail: Omit<ConnectionError.LossDetail, "side" | keyof ConnectionError.SystemFailure>
 ) => E
-
-const liveClock = Context.get(DefaultServices.liveServices, Clock.Clock)
-
-/** The host's longest: what is later than that does not come (24.8 days). */
-const maxDelay = 2 ** 31 - 1
-
-/** A timer of the host, where it is the Clock: a fiber that sleeps costs 16 KB of garbage for every connection that closes. */
-const scheduleLive: Timers["schedule"] = (delay, run) => {
-  if (delay > maxDelay) return () => {}
-  const timer = setTimeout(run, delay)
-  return () => clearTimeout(timer)
-}
-
-const scheduleBy = (clock: Clock.Clock): Timers["schedule"] => (delay, run) => {
-  const fiber = Effect.runFork(Effect.andThen(clock.sleep(Duration.millis(delay)), Effect.sync(run)))
-  return () => fiber.unsafeInterruptAsFork(FiberId.none)
-}
-
-const makeTimers = (clock: Clock.Clock): Timers => ({
-  now: () => clock.unsafeCurrentTimeMillis(),
-  schedule: clock === liveClock ? scheduleLive : scheduleBy(clock),
-  macrotask: Turn.macrotask,
-  defer: Turn.defer
-})
-
-const timersByClock = new WeakMap<Clock.Clock, Timers>()
-
-/** One set of timers for each Clock, not for each connection. */
-const timersOf = (clock: Clock.Clock): Timers => {
-  let timers = timersByClock.get(clock)
-  if (timers === undefined) {
-    timers = makeTimers(clock)
-    timersByClock.set(clock, timers)
-  }
-  return timers
-}
 
 type Lost<E> = E | ConnectionError.ConnectionLost
 
@@ -437,6 +400,16 @@ class DrivenTransport<F, E> implements Transport.Transport<Lost<E>> {
         lastWrite
       }
     }
+  }
+
+  // --- printing ----------------------------------------------------------------
+
+  toJSON() {
+    return inspected(this)
+  }
+
+  [Inspectable.NodeInspectSymbol]() {
+    return this.toJSON()
   }
 
   // --- errors: made when somebody looks, once ------------------------------------

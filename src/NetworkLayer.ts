@@ -22,6 +22,7 @@ import type { ConnectionLost } from "./ConnectionError.ts"
 import { ConnectionClosed, WriteAfterEnd } from "./ConnectionError.ts"
 import * as Driver from "./Driver.ts"
 import * as Immediate from "./internal/immediate.ts"
+import { inspected } from "./internal/inspecting.ts"
 import { TransportDriver } from "./internal/transportDriver.ts"
 import * as Transport from "./Transport.ts"
 
@@ -152,7 +153,7 @@ export const layer = <IdIn, E1, IdOut, E2, Err, R>(
 
 /**
  * The transport with some members replaced, and with whatever follows from them made anew: `stream` and `forEach` of
- * `pull`, `sink` of `writeAll`, `write` of `writeAll` if only that is given, `outgoing` of both.
+ * `pull`, `sink` of `writeAll`, `write` of `writeAll` if only that is given, `outgoing` of both and of `closeWrite`.
  *
  * Where writes are replaced, `unsafeOffer` of that `outgoing` accepts nothing and gives `false`, since a replaced write may
  * have to wait; give an `outgoing` if you can do better.
@@ -185,9 +186,10 @@ export const derive = <E, E2 = never>(
   const pull = replaced.pull ?? transport.pull
   const writeAll = replaced.writeAll ?? transport.writeAll
   const write = replaced.write ?? (replaced.writeAll === undefined ? transport.write : (bytes) => writeAll([bytes]))
+  const closeWrite = replaced.closeWrite ?? transport.closeWrite
   const rewritten = replaced.write !== undefined || replaced.writeAll !== undefined
   let outgoing = replaced.outgoing
-  return {
+  const derived: Transport.Transport<E | E2> = {
     [Transport.TypeId]: Transport.TypeId,
     localAddress: replaced.localAddress ?? transport.localAddress,
     remoteAddress: replaced.remoteAddress ?? transport.remoteAddress,
@@ -203,10 +205,12 @@ export const derive = <E, E2 = never>(
       return Transport.sinkFromWriteAll(writeAll)
     },
     get outgoing() {
-      return outgoing ??= rewritten ? new DerivedOutgoing(transport.outgoing, write, writeAll) : transport.outgoing
+      return outgoing ??= rewritten || replaced.closeWrite !== undefined
+        ? new DerivedOutgoing(transport.outgoing, rewritten, write, writeAll, closeWrite)
+        : transport.outgoing
     },
     flush: replaced.flush ?? transport.flush,
-    closeWrite: replaced.closeWrite ?? transport.closeWrite,
+    closeWrite,
     close: replaced.close ?? transport.close,
     abort: replaced.abort ?? transport.abort,
     closed: replaced.closed ?? transport.closed,
@@ -214,6 +218,7 @@ export const derive = <E, E2 = never>(
     stats: replaced.stats ?? transport.stats,
     unsafeHandle: replaced.unsafeHandle ?? transport.unsafeHandle
   }
+  return Object.defineProperty(derived, "toJSON", { value: () => inspected(derived) })
 }
 
 /**
@@ -258,15 +263,21 @@ class DerivedOutgoing<E> implements Queue.Enqueue<Uint8Array> {
   private readonly inner: Queue.Enqueue<Uint8Array>
   private readonly write: (bytes: Uint8Array) => Effect.Effect<void, E>
   private readonly writeAll: (chunks: Iterable<Uint8Array>) => Effect.Effect<void, E>
+  private readonly closeWrite: Effect.Effect<void, E>
+  private readonly rewritten: boolean
 
   constructor(
     inner: Queue.Enqueue<Uint8Array>,
+    rewritten: boolean,
     write: (bytes: Uint8Array) => Effect.Effect<void, E>,
-    writeAll: (chunks: Iterable<Uint8Array>) => Effect.Effect<void, E>
+    writeAll: (chunks: Iterable<Uint8Array>) => Effect.Effect<void, E>,
+    closeWrite: Effect.Effect<void, E>
   ) {
     this.inner = inner
+    this.rewritten = rewritten
     this.write = write
     this.writeAll = writeAll
+    this.closeWrite = closeWrite
   }
 
   pipe() {
@@ -281,8 +292,8 @@ class DerivedOutgoing<E> implements Queue.Enqueue<Uint8Array> {
     return Effect.match(this.writeAll(chunks), { onFailure: () => false, onSuccess: () => true })
   }
 
-  unsafeOffer(): boolean {
-    return false
+  unsafeOffer(bytes: Uint8Array): boolean {
+    return !this.rewritten && this.inner.unsafeOffer(bytes)
   }
 
   capacity(): number {
@@ -314,7 +325,7 @@ class DerivedOutgoing<E> implements Queue.Enqueue<Uint8Array> {
   }
 
   get shutdown(): Effect.Effect<void> {
-    return this.inner.shutdown
+    return Effect.ignore(this.closeWrite)
   }
 
   get awaitShutdown(): Effect.Effect<void> {

@@ -28,7 +28,17 @@ export * as ConnectionError from "./ConnectionError.ts"
 /**
  * @since 0.1.0
  */
+export * as ConnectionLimit from "./policy/ConnectionLimit.ts"
+
+/**
+ * @since 0.1.0
+ */
 export * as Connector from "./Connector.ts"
+
+/**
+ * @since 0.1.0
+ */
+export * as Deadline from "./policy/Deadline.ts"
 
 /**
  * @since 0.1.0
@@ -149,3 +159,8 @@ export * as Transport from "./Transport.ts"
  * @since 0.1.0
  */
 export * as Varint from "./framing/Varint.ts"
+
+/**
+ * @since 0.1.0
+ */
+export * as WriteStalled from "./policy/WriteStalled.ts"

@@ -219,6 +219,27 @@ describe("derive", () => {
       assert.strictEqual(text(yield* readAll(right)), "-a-b-c-d-e-f-g")
     }))
 
+  it.scoped("a replaced closeWrite is that of outgoing too", () =>
+    Effect.gen(function*() {
+      for (const replaced of ["closeWrite alone", "closeWrite and writeAll"]) {
+        const [left, right] = yield* MemoryTransport.pair()
+        let called = 0
+        const closeWrite = Effect.suspend(() => {
+          called++
+          return left.closeWrite
+        })
+        const derived = NetworkLayer.derive(left, {
+          closeWrite,
+          ...replaced === "closeWrite alone" ? {} : { writeAll: left.writeAll }
+        })
+        assert.isTrue(yield* Queue.offer(derived.outgoing, ascii("a")), replaced)
+        assert.strictEqual(derived.outgoing.unsafeOffer(ascii("b")), replaced === "closeWrite alone")
+        yield* Queue.shutdown(derived.outgoing)
+        assert.strictEqual(called, 1, replaced)
+        assert.strictEqual(text(yield* readAll(right)), replaced === "closeWrite alone" ? "ab" : "a")
+      }
+    }))
+
   it.scoped("an outgoing with replaced writes tells of the carrier's buffer", () =>
     Effect.gen(function*() {
       const [left] = yield* MemoryTransport.pair({ capacity: 0, highWaterMark: 4, readBufferSize: 0 })

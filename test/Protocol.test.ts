@@ -441,9 +441,10 @@ describe("Protocol.fromCallbacks", () => {
           yield* until(() => !server.outgoing.isActive())
           yield* client.abort
           const loss = failed(yield* fiber) as ConnectionLost
-          assert.strictEqual(loss._tag, "ConnectionReset")
+          // After the peer's FIN the kernel says EPIPE of a reset (Linux, tcp_reset).
+          assert.include(["ConnectionReset", "BrokenPipe"], loss._tag)
           assert.isAbove(loss.bytesUnsent, 0)
-          assert.deepStrictEqual(log, ["made", "lost ConnectionReset"])
+          assert.deepStrictEqual(log, ["made", `lost ${loss._tag}`])
         }))
 
       it.scopedLive("P14 nothing is read while connectionMade waits, and a slow dataReceived holds the peer back", () =>

@@ -31,10 +31,28 @@ let deferred: Array<Deferred> = []
 let depth = 0
 let scheduled = false
 
-/** Runs it when the event loop has turned. */
-export const macrotask: (run: () => void) => void = typeof setImmediate === "function"
+/** When the event loop has turned. */
+const immediately: (run: () => void) => void = typeof setImmediate === "function"
   ? (run) => void setImmediate(run)
   : (run) => void setTimeout(run, 0)
+
+let macrotasks = 0
+
+/** Runs it when the event loop has turned. */
+export const macrotask = (run: () => void): void => {
+  macrotasks++
+  immediately(() => {
+    macrotasks--
+    run()
+  })
+}
+
+/**
+ * Calls `look` when the event loop has turned, with whether nothing was left to do in it: no fiber of this scheduler is
+ * due, no work was put off, no promise waits for its turn. For a clock that moves only then.
+ */
+export const whenTurned = (look: (idle: boolean) => void): void =>
+  immediately(() => look(macrotasks === 0 && !isDue() && deferred.length === 0 && late.length === 0))
 
 /** A listener of the event loop: its event is over once all that it brought about is done. */
 export const event = <This, A = void>(listener: (this: This, argument: A) => void) =>

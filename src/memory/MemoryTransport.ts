@@ -1,17 +1,37 @@
 /**
  * Two transports joined in memory: the driver against which the core and everything above it are tested first. It is
- * a real carrier, with a capacity, an end for each direction, a reset and backpressure; only the wire is missing.
+ * a real carrier, with a capacity, an end for each direction, a reset and backpressure; the wire has a length (`latency`)
+ * and cuts where it likes (`chunks`) if that is asked for.
  *
  * @since 0.1.0
  */
 import type * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
+import { PCGRandom } from "effect/Utils"
 import * as Address from "../Address.ts"
 import type { SystemFailure } from "../ConnectionError.ts"
 import * as Driver from "../Driver.ts"
+import { concat } from "../internal/bytes.ts"
 import type * as Transport from "../Transport.ts"
+import { Flight } from "../internal/flight.ts"
+
+/**
+ * Where the bytes of each direction are cut, whatever the writes were: small ones come together, large ones in pieces.
+ *
+ * - A list of lengths, each at least 1, which are used over and over: `[1]` is byte by byte.
+ * - By a seed: lengths at random from 1 to `max` (65536), as many small ones as large ones (their logarithms are
+ *   distributed evenly). The same seed cuts at the same places.
+ *
+ * A chunk is shorter than that when no more has come yet: nobody waits for bytes that may never come. What is missing of it
+ * comes by itself then, so that the places of the cuts do not depend on when the bytes were written.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Chunks = ReadonlyArray<number> | { readonly seed: number; readonly max?: number | undefined }
 
 /**
  * @since 0.1.0
@@ -25,34 +45,69 @@ export interface PairOptions extends Transport.Limits {
   readonly capacity?: number | undefined
   /** The longest chunk that is delivered, in bytes: 65536. With 1 every byte comes by itself. */
   readonly maxChunkSize?: number | undefined
+  /** Where the bytes are cut: where they were written, and at `maxChunkSize`. */
+  readonly chunks?: Chunks | undefined
+  /**
+   * How long everything takes from one end to the other, bytes, ends and resets, by the Clock: 0. Their order is kept. Bytes
+   * that are on their way count against the capacity, so it bounds the bandwidth: at most `capacity` in each `latency`.
+   */
+  readonly latency?: Duration.DurationInput | undefined
 }
 
 const reset: SystemFailure = { code: "ECONNRESET", syscall: "read", cause: undefined }
 const brokenPipe: SystemFailure = { code: "EPIPE", syscall: "write", cause: undefined }
 
+/** The lengths of the pieces into which one direction is cut, one after the other. */
+type Lengths = () => number
+
+const lengthsOf = (chunks: Chunks, direction: number): Lengths => {
+  if (isLengths(chunks)) {
+    let next = 0
+    return () => chunks[next++ % chunks.length]!
+  }
+  const { max = 65536, seed } = chunks
+  const random = new PCGRandom(seed, direction)
+  return () => Math.floor(Math.exp(random.number() * Math.log(max + 1)))
+}
+
+const isLengths = (chunks: Chunks): chunks is ReadonlyArray<number> => Array.isArray(chunks)
+
+interface Wire {
+  readonly capacity: number
+  readonly maxChunkSize: number
+  readonly lengths: Lengths | undefined
+  /** `undefined`: there is no way to go. */
+  readonly flight: Flight | undefined
+}
+
 /** One end: the driver of one transport, and where the other end delivers to. */
 class End implements Driver.Driver {
   peer!: End
   private readonly events: Driver.Events<SystemFailure>
-  private readonly capacity: number
-  private readonly maxChunkSize: number
+  /** What leads to this end. */
+  private readonly wire: Wire
   /** What is on its way to this end: within the capacity, it is the wire's; beyond it, still the peer's. */
   private readonly incoming: Array<Uint8Array> = []
   private incomingBytes = 0
+  /** How much of it has set out, and how much of that has arrived, where there is a way to go. */
+  private departed = 0
+  private arrived = 0
+  /** What the next cut leaves to this chunk. */
+  private untilCut = 0
   private reading = false
   private delivering = false
   private endIncoming = false
   private endDelivered = false
   private gone = false
 
-  constructor(events: Driver.Events<SystemFailure>, capacity: number, maxChunkSize: number) {
+  constructor(events: Driver.Events<SystemFailure>, wire: Wire) {
     this.events = events
-    this.capacity = capacity
-    this.maxChunkSize = maxChunkSize
+    this.wire = wire
   }
 
   readonly startReading = () => {
     this.reading = true
+    if (this.wire.flight !== undefined) this.setOut(this.wire.flight)
     this.deliver()
   }
 
@@ -63,13 +118,15 @@ class End implements Driver.Driver {
   readonly write = (chunks: ReadonlyArray<Uint8Array>, bytes: number): boolean => {
     const { peer } = this
     if (peer.gone) {
-      this.events.failed(brokenPipe)
+      // There is nobody: the news comes back from there.
+      this.learn(brokenPipe, 2)
       return false
     }
     // A copy, as a kernel makes one: the writer may use its buffer again, and the reader keeps these bytes. Not `slice`,
     // which for a Buffer makes none.
     for (const chunk of chunks) peer.incoming.push(new Uint8Array(chunk))
     peer.incomingBytes += bytes
+    if (peer.wire.flight !== undefined) peer.setOut(peer.wire.flight, true)
     peer.deliver(true)
     const left = peer.heldBack
     if (left > 0 && left < bytes) this.events.written(bytes - left)
@@ -77,9 +134,12 @@ class End implements Driver.Driver {
   }
 
   readonly end = () => {
-    this.peer.endIncoming = true
+    const { peer } = this
     this.events.finished()
-    this.peer.deliver()
+    peer.whenArrived(() => {
+      peer.endIncoming = true
+      peer.deliver()
+    })
   }
 
   readonly release = () => this.leave(brokenPipe)
@@ -88,19 +148,49 @@ class End implements Driver.Driver {
 
   /** Bytes beyond the capacity: the writer still has to account for them. */
   private get heldBack(): number {
-    return Math.max(0, this.incomingBytes - this.capacity)
+    const { capacity, flight } = this.wire
+    return Math.max(0, this.incomingBytes - (flight === undefined ? capacity : this.departed))
+  }
+
+  private whenArrived(arrive: () => void, ways?: number): void {
+    const { flight } = this.wire
+    if (flight === undefined) arrive()
+    else flight.depart(arrive, ways)
+  }
+
+  private learn(news: SystemFailure, ways?: number): void {
+    this.whenArrived(() => this.events.failed(news), ways)
+  }
+
+  /** What finds room on the wire goes its way to this end. Unless the writer itself is counting, it is told. */
+  private setOut(flight: Flight, writerCounts = false): void {
+    const { capacity, maxChunkSize } = this.wire
+    if (this.gone) return
+    // Without a capacity, a piece at a time while there is somebody who asks for it.
+    const room = capacity === 0 && this.reading && this.departed === 0 ? maxChunkSize : capacity - this.departed
+    const bytes = Math.min(room, this.incomingBytes - this.departed)
+    if (bytes <= 0) return
+    this.departed += bytes
+    flight.depart(() => {
+      this.arrived += bytes
+      this.deliver()
+    })
+    if (!writerCounts) this.peer.events.written(bytes)
   }
 
   /** Gives this end what it asks for. Unless the writer itself is counting, it is told what left its hands. */
   private deliver(writerCounts = false): void {
     if (this.delivering || this.gone) return
     this.delivering = true
-    while (this.reading && this.incoming.length > 0) {
+    const { flight } = this.wire
+    while (this.reading && this.isHere) {
       const held = this.heldBack
       const chunk = this.nextChunk()
       this.events.received(chunk)
-      const taken = held - this.heldBack
-      if (taken > 0 && !writerCounts) this.peer.events.written(taken)
+      if (flight === undefined) {
+        const taken = held - this.heldBack
+        if (taken > 0 && !writerCounts) this.peer.events.written(taken)
+      } else this.setOut(flight, writerCounts)
     }
     this.delivering = false
     if (this.reading && this.endIncoming && this.incoming.length === 0 && !this.endDelivered) {
@@ -109,13 +199,42 @@ class End implements Driver.Driver {
     }
   }
 
+  /** There are bytes, and they have arrived. */
+  private get isHere(): boolean {
+    return this.incoming.length > 0 && (this.wire.flight === undefined || this.arrived > 0)
+  }
+
   private nextChunk(): Uint8Array {
-    const first = this.incoming[0]!
-    const chunk = first.length > this.maxChunkSize ? first.subarray(0, this.maxChunkSize) : first
-    if (chunk === first) this.incoming.shift()
-    else this.incoming[0] = first.subarray(chunk.length)
+    const { flight, lengths, maxChunkSize } = this.wire
+    const limit = flight === undefined ? maxChunkSize : Math.min(maxChunkSize, this.arrived)
+    const chunk = lengths === undefined ? this.take(limit) : this.gather(lengths, limit)
     this.incomingBytes -= chunk.length
+    if (flight !== undefined) {
+      this.arrived -= chunk.length
+      this.departed -= chunk.length
+    }
     return chunk
+  }
+
+  /** What comes next of one write. */
+  private take(limit: number): Uint8Array {
+    const first = this.incoming[0]!
+    if (first.length <= limit) return this.incoming.shift()!
+    this.incoming[0] = first.subarray(limit)
+    return first.subarray(0, limit)
+  }
+
+  /** What comes next up to the next cut, of as many writes as it is. */
+  private gather(lengths: Lengths, limit: number): Uint8Array {
+    if (this.untilCut === 0) this.untilCut = lengths()
+    const parts: Array<Uint8Array> = []
+    for (let room = Math.min(this.untilCut, limit); room > 0 && this.incoming.length > 0;) {
+      const part = this.take(room)
+      parts.push(part)
+      room -= part.length
+      this.untilCut -= part.length
+    }
+    return concat(parts)
   }
 
   /** Both ends go when one goes with something still to be said; a peer that had said all is left to finish reading. */
@@ -123,22 +242,29 @@ class End implements Driver.Driver {
     if (this.gone) return
     this.gone = true
     const cut = news === reset || this.incoming.length > 0
-    this.incoming.length = 0
-    this.incomingBytes = 0
+    this.forget()
+    this.wire.flight?.end()
     this.events.released()
     const { peer } = this
     if (peer.gone || !cut) return
-    if (news === reset) {
-      peer.incoming.length = 0
-      peer.incomingBytes = 0
-    }
-    peer.events.failed(news)
+    peer.whenArrived(() => {
+      if (news === reset) peer.forget()
+      peer.events.failed(news)
+    })
+  }
+
+  private forget(): void {
+    this.incoming.length = 0
+    this.incomingBytes = 0
   }
 }
 
 /**
  * A connected pair of transports, the first one's local address being the second one's remote address. Both are tied to
  * the Scope. An end that is aborted resets the other; a write to an end that is gone fails with `BrokenPipe`.
+ *
+ * With a `latency` an end hears of the other one's doings so much later, and of what became of a write to an end that is
+ * gone after the way there and back. Closing the Scope takes the time in which both ends arrive then.
  *
  * @example
  * ```ts
@@ -159,16 +285,12 @@ export const pair = (
   options: PairOptions = {}
 ): Effect.Effect<readonly [Transport.Transport, Transport.Transport], never, Scope.Scope> =>
   Effect.suspend(() => {
-    const limits = Driver.resolveLimits(options)
-    const capacity = options.capacity ?? 65536
-    const maxChunkSize = options.maxChunkSize ?? 65536
-    if (!(capacity >= 0)) throw new RangeError(`capacity is 0 or more bytes, not ${capacity}`)
-    if (!(maxChunkSize >= 1)) throw new RangeError(`maxChunkSize is at least 1 byte, not ${maxChunkSize}`)
+    const { limits, wire } = resolve(options)
     const ends: Array<End> = []
     const open = (clock: Clock.Clock, local: string, remote: string) =>
       Driver.unsafeOpen({
         driver: (events) => {
-          const end = new End(events, capacity, maxChunkSize)
+          const end = new End(events, wire(clock, ends.length))
           ends.push(end)
           return end
         },
@@ -194,3 +316,26 @@ export const pair = (
         })
     )
   })
+
+const resolve = (options: PairOptions) => {
+  const { capacity = 65536, chunks, maxChunkSize = 65536 } = options
+  const latency = Duration.toMillis(options.latency ?? 0)
+  if (!(capacity >= 0)) throw new RangeError(`capacity is 0 or more bytes, not ${capacity}`)
+  if (!(maxChunkSize >= 1)) throw new RangeError(`maxChunkSize is at least 1 byte, not ${maxChunkSize}`)
+  if (latency === Infinity) throw new RangeError("latency is finite: what never arrives is no connection")
+  for (const length of chunks === undefined ? [] : isLengths(chunks) ? chunks : [chunks.max ?? 1]) {
+    if (!(Number.isInteger(length) && length >= 1)) throw new RangeError(`A chunk is of 1 or more bytes, not ${length}`)
+  }
+  if (chunks !== undefined && isLengths(chunks) && chunks.length === 0) {
+    throw new RangeError("chunks needs at least one length")
+  }
+  return {
+    limits: Driver.resolveLimits(options),
+    wire: (clock: Clock.Clock, direction: number): Wire => ({
+      capacity,
+      maxChunkSize,
+      lengths: chunks === undefined ? undefined : lengthsOf(chunks, direction),
+      flight: latency === 0 ? undefined : new Flight(clock, latency)
+    })
+  }
+}

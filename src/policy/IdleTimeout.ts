@@ -8,12 +8,11 @@
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as Address from "../Address.ts"
-import { ConnectionAborted } from "../ConnectionError.ts"
-import * as NetworkLayer from "../NetworkLayer.ts"
 import type { Transport } from "../Transport.ts"
+import type { Detail } from "./internal/watching.ts"
+import { detailOf, millisOf, watched } from "./internal/watching.ts"
 
 /**
  * Which bytes keep a connection alive.
@@ -46,16 +45,12 @@ export interface IdleTimeoutOptions {
  * @since 0.1.0
  * @category errors
  */
-export class IdleTimeout extends Data.TaggedError("IdleTimeout")<{
-  readonly duration: Duration.Duration
-  readonly direction: Direction
-  readonly localAddress: Address.Address
-  readonly remoteAddress: Address.Address
-  readonly bytesRead: number
-  readonly bytesWritten: number
-  /** Accepted by `write`, and never handed over. */
-  readonly bytesUnsent: number
-}> {
+export class IdleTimeout extends Data.TaggedError("IdleTimeout")<
+  Detail & {
+    readonly duration: Duration.Duration
+    readonly direction: Direction
+  }
+> {
   override get message() {
     const what =
       { read: "nothing was read", write: "nothing was sent", both: "nothing was read or sent" }[this.direction]
@@ -96,53 +91,17 @@ export const make =
   (options: IdleTimeoutOptions) =>
   <E>(transport: Transport<E>): Effect.Effect<Transport<E | IdleTimeout>, never, Scope.Scope> =>
     Effect.flatMap(Effect.clock, (clock) => {
-      const duration = Duration.decode(options.duration)
+      const limit = millisOf("an idle timeout", options.duration)
       const direction = options.direction ?? "both"
-      const limit = Duration.toMillis(duration)
-      if (!(limit > 0)) throw new RangeError(`The duration of an idle timeout is more than 0, not ${limit} ms`)
-
       const since = clock.unsafeCurrentTimeMillis()
-      let closing = false
-      let timeout: IdleTimeout | undefined
-
-      const lastMoved = () => {
-        const { lastRead, lastWrite } = transport.stats()
-        return Math.max(since, direction === "write" ? 0 : lastRead, direction === "read" ? 0 : lastWrite)
-      }
-      const unwatched = () => {
-        const { buffered, peerEnded } = transport.stats()
+      return watched(transport, (now) => {
+        const { buffered, lastRead, lastWrite, peerEnded } = transport.stats()
         const writeEnded = buffered === 0 && !transport.outgoing.isActive()
-        return closing || (direction === "read" && peerEnded) || (direction === "write" && writeEnded)
-      }
-
-      const expire = Effect.suspend(() => {
-        if (unwatched()) return Effect.void
-        const { localAddress, remoteAddress } = transport
-        const { buffered, bytesRead, bytesWritten } = transport.stats()
-        const counts = { bytesRead, bytesWritten, bytesUnsent: buffered }
-        timeout = new IdleTimeout({ duration, direction, localAddress, remoteAddress, ...counts })
-        return transport.abort
+        if (direction === "read" && peerEnded || direction === "write" && writeEnded) return Infinity
+        const lastMoved = Math.max(since, direction === "write" ? 0 : lastRead, direction === "read" ? 0 : lastWrite)
+        const remaining = lastMoved + limit - now
+        return remaining > 0
+          ? remaining
+          : new IdleTimeout({ duration: Duration.decode(options.duration), direction, ...detailOf(transport) })
       })
-      const watch: Effect.Effect<void> = Effect.suspend(() => {
-        const remaining = lastMoved() + limit - clock.unsafeCurrentTimeMillis()
-        return remaining > 0 ? Effect.zipRight(clock.sleep(Duration.millis(remaining)), watch) : expire
-      })
-
-      const ending = (end: Effect.Effect<void>) =>
-        Effect.suspend(() => {
-          closing = true
-          return end
-        })
-      const named = NetworkLayer.mapError(
-        transport,
-        (error): E | IdleTimeout => timeout !== undefined && error instanceof ConnectionAborted ? timeout : error
-      )
-      const watched = NetworkLayer.derive(named, { close: ending(named.close), abort: ending(named.abort) })
-
-      // The region in which the layer is made may be uninterruptible; its fibers must not be.
-      const fork = (effect: Effect.Effect<void>) => Effect.forkScoped(Effect.interruptible(effect))
-      return fork(watch).pipe(
-        Effect.flatMap((fiber) => fork(Effect.zipRight(transport.closed, Fiber.interrupt(fiber)))),
-        Effect.as(watched)
-      )
     })

@@ -1,6 +1,6 @@
 /**
- * Limits the speed of a connection, each direction by a token bucket of its own: in every span of time `t` at most
- * `bytesPerSecond × t + burst` bytes pass, and a connection that always has something to pass comes to that rate.
+ * Limits the speed of connections by token buckets, of one connection and one direction, or shared by many: in every span of
+ * time `t` at most `bytesPerSecond × t + burst` bytes pass, and who always has something to pass comes to that rate.
  *
  * @since 0.1.0
  */
@@ -9,6 +9,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { ConnectionLost } from "../ConnectionError.ts"
+import { async } from "../internal/async.ts"
+import type { Timers } from "../internal/connection.ts"
+import { timersOf } from "../internal/timers.ts"
 import * as NetworkLayer from "../NetworkLayer.ts"
 import type { Limits, Transport } from "../Transport.ts"
 
@@ -28,16 +31,43 @@ export interface Rate {
 
 /**
  * @since 0.1.0
+ * @category type ids
+ */
+export const SharedTypeId: unique symbol = Symbol.for("effect-transport/policy/Throttle/Shared")
+
+/**
+ * A rate that several connections have together, each getting its turn: of a group, of a server, of a process. Made by
+ * `share`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Shared {
+  readonly [SharedTypeId]: typeof SharedTypeId
+  /** How many directions of connections wait for their turn now. */
+  readonly waiting: () => number
+}
+
+/**
+ * One limit: a number is bytes per second.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Limit = Rate | number | Shared
+
+/**
+ * @since 0.1.0
  * @category models
  */
 export interface ThrottleOptions extends Omit<Limits, "readBufferSize"> {
-  /** How fast input is taken; a number is bytes per second. Unlimited by default. */
-  readonly read?: Rate | number | undefined
-  /** How fast output is handed to the carrier; a number is bytes per second. Unlimited by default. */
-  readonly write?: Rate | number | undefined
+  /** How fast input is taken, by one limit, or by several of which each holds. Unlimited by default. */
+  readonly read?: Limit | ReadonlyArray<Limit> | undefined
+  /** How fast output is handed to the carrier, by one limit, or by several of which each holds. Unlimited by default. */
+  readonly write?: Limit | ReadonlyArray<Limit> | undefined
   /**
    * What is buffered for writing before writers wait: as much as is sent in one second, or in one burst where that is more,
-   * and 65536 at most. (One chunk of any size is accepted on top, as always.)
+   * by the connection's own limits, and 65536 at most. (One chunk of any size is accepted on top, as always.)
    */
   readonly highWaterMark?: number | undefined
   /**
@@ -80,19 +110,67 @@ export const make =
   (options: ThrottleOptions) =>
   <E>(transport: Transport<E>): Effect.Effect<Transport<E | ConnectionLost>, never, Scope.Scope> =>
     Effect.flatMap(Effect.clock, (clock) => {
-      const read = bucket(options.read, clock)
-      const write = bucket(options.write, clock)
-      const highWaterMark = options.highWaterMark ?? write?.highWaterMark
-      return NetworkLayer.buffered(transport, {
-        read,
-        write,
-        // Read ahead of the consumer, bytes would be saved up for it on top of the burst.
-        limits: { ...options, highWaterMark, readBufferSize: 0 }
+      const limits = { read: limitsOf(options.read, clock), write: limitsOf(options.write, clock) }
+      const own = limits.write.filter((limit) => limit instanceof TokenBucket)
+      const marks = own.map(({ highWaterMark }) => highWaterMark)
+      const highWaterMark = options.highWaterMark ?? (marks.length === 0 ? undefined : Math.min(...marks))
+      const giveBack = Effect.sync(() => {
+        for (const limit of [...limits.read, ...limits.write]) if (limit instanceof Portion) limit.giveBack()
       })
+      return Effect.zipRight(
+        Effect.addFinalizer(() => giveBack),
+        NetworkLayer.buffered(transport, {
+          read: together(limits.read),
+          write: together(limits.write),
+          // Read ahead of the consumer, bytes would be saved up for it on top of the burst.
+          limits: { ...options, highWaterMark, readBufferSize: 0 }
+        })
+      )
     })
 
-const bucket = (rate: Rate | number | undefined, clock: Clock.Clock): TokenBucket | undefined =>
-  rate === undefined ? undefined : new TokenBucket(typeof rate === "number" ? { bytesPerSecond: rate } : rate, clock)
+/**
+ * A rate for several connections together: give it to `make` for each of them. Whoever waits gets its turn in the order of
+ * asking, with a twentieth of a second's worth, or half of the burst where that is less, as long as others wait.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import type { Listener } from "effect-transport/Listener"
+ * import * as Throttle from "effect-transport/policy/Throttle"
+ * import * as Server from "effect-transport/server/Server"
+ *
+ * // 100 KB/s for each connection, and 1 MB/s for all of them.
+ * export const serve = (listener: Listener) =>
+ *   Effect.flatMap(Throttle.share(1_000_000), (all) => {
+ *     const throttle = Throttle.make({ read: [100_000, all] })
+ *     return Server.serve(listener, (transport) => Effect.flatMap(throttle(transport), ({ forEach, write }) => forEach(write)))
+ *   })
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const share = (rate: Rate | number): Effect.Effect<Shared> =>
+  Effect.map(Effect.clock, (clock) => new SharedBucket(new TokenBucket(rateOf(rate), clock), clock))
+
+const rateOf = (rate: Rate | number): Rate => typeof rate === "number" ? { bytesPerSecond: rate } : rate
+
+const isSeveral = (limits: Limit | ReadonlyArray<Limit>): limits is ReadonlyArray<Limit> => Array.isArray(limits)
+
+const limitsOf = (limits: Limit | ReadonlyArray<Limit> | undefined, clock: Clock.Clock) =>
+  (limits === undefined ? [] : isSeveral(limits) ? limits : [limits]).map((limit) =>
+    limit instanceof SharedBucket ? new Portion(limit) : new TokenBucket(rateOf(limit as Rate | number), clock)
+  )
+
+/** What passes one has to pass the next; what that does not let through is kept for the next time. */
+const together = (paces: ReadonlyArray<NetworkLayer.Pace>): NetworkLayer.Pace | undefined =>
+  paces.length < 2 ? paces[0] : {
+    ready: (bytes) =>
+      paces.reduce<Effect.Effect<number>>((ready, pace) => Effect.flatMap(ready, pace.ready), Effect.succeed(bytes)),
+    spend: (bytes) => {
+      for (const pace of paces) pace.spend(bytes)
+    }
+  }
 
 /**
  * Counts in thousandths of a byte, so that whole rates and whole milliseconds give whole numbers: no bound is missed by a
@@ -103,7 +181,7 @@ class TokenBucket implements NetworkLayer.Pace {
   private readonly rate: number
   private readonly burst: number
   /** With fewer bytes than these it is worth waiting for more: 20 pieces a second, and never quite a full bucket. */
-  private readonly quantum: number
+  readonly quantum: number
   private tokens: number
   private filledAt: number
 
@@ -127,13 +205,24 @@ class TokenBucket implements NetworkLayer.Pace {
     return Math.min(65536, Math.ceil(Math.max(this.burst, this.rate)))
   }
 
+  /** Milliseconds until some of so many bytes may pass: 0 if they may now. */
+  wait(bytes: number): number {
+    this.fill()
+    const missing = Math.min(bytes, this.quantum) * 1000 - this.tokens
+    return Math.max(0, Math.ceil(missing / this.rate))
+  }
+
+  /** How many of so many bytes may pass now. */
+  available(bytes: number): number {
+    return Math.min(bytes, Math.floor(this.tokens / 1000))
+  }
+
   readonly ready = (bytes: number): Effect.Effect<number> =>
     Effect.suspend(() => {
-      this.fill()
-      const missing = Math.min(bytes, this.quantum) * 1000 - this.tokens
-      return missing > 0
-        ? Effect.zipRight(this.clock.sleep(Duration.millis(Math.ceil(missing / this.rate))), this.ready(bytes))
-        : Effect.succeed(Math.min(bytes, Math.floor(this.tokens / 1000)))
+      const wait = this.wait(bytes)
+      return wait > 0
+        ? Effect.zipRight(this.clock.sleep(Duration.millis(wait)), this.ready(bytes))
+        : Effect.succeed(this.available(bytes))
     })
 
   readonly spend = (bytes: number): void => {
@@ -145,5 +234,91 @@ class TokenBucket implements NetworkLayer.Pace {
     const now = this.clock.unsafeCurrentTimeMillis()
     this.tokens = Math.min(this.burst * 1000, this.tokens + Math.max(0, now - this.filledAt) * this.rate)
     this.filledAt = now
+  }
+}
+
+interface Waiting {
+  readonly bytes: number
+  readonly portion: Portion
+  readonly notify: () => void
+}
+
+/** A bucket from which tokens are taken when they are granted, not when bytes have passed: nobody else may see them. */
+class SharedBucket implements Shared {
+  readonly [SharedTypeId]: typeof SharedTypeId = SharedTypeId
+  private readonly bucket: TokenBucket
+  private readonly schedule: Timers["schedule"]
+  private queue: ReadonlyArray<Waiting> = []
+  private cancel: (() => void) | undefined = undefined
+
+  constructor(bucket: TokenBucket, clock: Clock.Clock) {
+    this.bucket = bucket
+    this.schedule = timersOf(clock).schedule
+  }
+
+  readonly waiting = () => this.queue.length
+
+  /** Grants at once, or in turn; gives what withdraws the request. */
+  request(waiting: Waiting): () => void {
+    this.queue = [...this.queue, waiting]
+    this.grant()
+    return () => {
+      this.queue = this.queue.filter((other) => other !== waiting)
+      this.grant()
+    }
+  }
+
+  giveBack(bytes: number): void {
+    this.bucket.spend(-bytes)
+    this.grant()
+  }
+
+  private readonly grant = (): void => {
+    this.cancel?.()
+    this.cancel = undefined
+    for (;;) {
+      const [first, ...others] = this.queue
+      if (first === undefined) return
+      const most = others.length === 0 ? first.bytes : Math.min(first.bytes, this.bucket.quantum)
+      const wait = this.bucket.wait(most)
+      if (wait > 0) {
+        this.cancel = this.schedule(wait, this.grant)
+        return
+      }
+      this.queue = others
+      const granted = this.bucket.available(most)
+      this.bucket.spend(granted)
+      first.portion.granted = granted
+      first.notify()
+    }
+  }
+}
+
+/** What one direction of one connection has been granted of a shared rate, and not yet used. */
+class Portion implements NetworkLayer.Pace {
+  granted = 0
+  private readonly shared: SharedBucket
+
+  constructor(shared: SharedBucket) {
+    this.shared = shared
+  }
+
+  // A wake-up carries nothing: what was granted to a fiber that is interrupted is there for the next one.
+  readonly ready = (bytes: number): Effect.Effect<number> =>
+    Effect.suspend(() => {
+      if (this.granted > 0) return Effect.succeed(Math.min(bytes, this.granted))
+      return Effect.zipRight(
+        async<void>((resume) => this.shared.request({ bytes, portion: this, notify: () => resume(Effect.void) })),
+        this.ready(bytes)
+      )
+    })
+
+  readonly spend = (bytes: number): void => {
+    this.granted -= bytes
+  }
+
+  giveBack(): void {
+    this.shared.giveBack(this.granted)
+    this.granted = 0
   }
 }

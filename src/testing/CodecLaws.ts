@@ -11,6 +11,7 @@ import type { Codec } from "../Codec.ts"
 import { scanned } from "../internal/scanned.ts"
 import * as properties from "./internal/codecLaws.ts"
 import { chunksOf, cutting } from "./internal/cutting.ts"
+import { runsOfEnvironment } from "./internal/runs.ts"
 import { same } from "./internal/same.ts"
 
 // -----------------------------------------------------------------------------
@@ -145,13 +146,6 @@ export const laws = <In, Out, E>(options: Options<In, Out, E>): ReadonlyArray<La
     name: name as LawName,
     run: () => FastCheck.assert(property as FastCheck.IProperty<unknown>, parameters)
   }))
-}
-
-/** Where there is no such thing as an environment, there are no such variables. */
-const runsOfEnvironment = (): number | undefined => {
-  const { process } = globalThis as { readonly process?: { readonly env?: Record<string, string | undefined> } }
-  const runs = Number(process?.env?.["EFFECT_TRANSPORT_RUNS"] ?? "")
-  return Number.isSafeInteger(runs) && runs > 0 ? runs : undefined
 }
 
 // -----------------------------------------------------------------------------

@@ -86,7 +86,7 @@ export interface Sweep<S, A, E, R, E1, R1, E2, R2> {
    * `Effect.map` is a step of its own.
    */
   readonly scenario: (setup: S) => Effect.Effect<A, E, R>
-  /** Fails, or dies, if what must hold after the scenario does not. */
+  /** The invariant: fails, or dies, if what must hold does not, however the scenario ended. */
   readonly check: (setup: S, exit: Exit.Exit<A, E>, point: Point) => Effect.Effect<unknown, E2, R2>
   /** How long a scenario may take to end, by the Clock: 10 seconds. */
   readonly timeout?: Duration.DurationInput | undefined

@@ -1,13 +1,20 @@
-import { describe, it } from "@effect/vitest"
-import * as Conformance from "../../src/testing/Conformance.ts"
+import { conforms } from "../support/conforms.ts"
 import { duplexPair, socketPair } from "../support/pairs.ts"
+import { leavingNothing } from "../support/resources.ts"
 
-const subjects: ReadonlyArray<readonly [name: string, subject: Conformance.Subject]> = [
-  ["two joined streams", { makePair: duplexPair, bulk: 1_000_000 }],
+const noOptions = { noDelay: false, keepAlive: false }
+
+conforms("Duplex over two joined streams", {
+  makePair: duplexPair,
+  capabilities: { ...noOptions, bulk: 1_000_000 },
+  around: leavingNothing,
+  model: { runs: 50 }
+})
+
+conforms("Duplex over sockets", {
+  makePair: socketPair,
   // A stream has no reset; on a socket, abort is a plain close.
-  ["sockets", { makePair: socketPair, reset: false }]
-]
-
-describe.each(subjects)("Duplex over %s", (_, subject) => {
-  for (const check of Conformance.checksFor(subject)) it.live(check.name, () => check.run(subject))
+  capabilities: { ...noOptions, reset: false },
+  around: leavingNothing,
+  model: { runs: 20 }
 })

@@ -1,47 +1,69 @@
-import { describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as MemoryTransport from "../../src/memory/MemoryTransport.ts"
 import * as NetworkLayer from "../../src/NetworkLayer.ts"
+import * as Deadline from "../../src/policy/Deadline.ts"
 import * as IdleTimeout from "../../src/policy/IdleTimeout.ts"
 import * as Throttle from "../../src/policy/Throttle.ts"
-import * as Conformance from "../../src/testing/Conformance.ts"
+import * as WriteStalled from "../../src/policy/WriteStalled.ts"
+import * as FaultLayer from "../../src/testing/FaultLayer.ts"
+import type * as Conformance from "../../src/testing/Conformance.ts"
+import * as VirtualClock from "../../src/testing/VirtualClock.ts"
 import type { Limits, Transport } from "../../src/Transport.ts"
+import { conforms } from "../support/conforms.ts"
+import { simPair, simulated } from "../support/pairs.ts"
 
 type Make = (transport: Transport, limits: Limits) => Effect.Effect<Transport<unknown>, never, Scope.Scope>
 
-/** A layer on the first one of two transports in memory. */
-const over = (carrier: MemoryTransport.PairOptions, make: Make): Conformance.Subject => ({
-  makePair: (limits) =>
-    Effect.gen(function*() {
-      const [left, right] = yield* MemoryTransport.pair({ ...limits, ...carrier })
-      // The checks know the failures of a bare transport only, and look at their tags.
-      return [yield* make(left, limits) as Effect.Effect<Transport, never, Scope.Scope>, right] as const
-    }),
-  bulk: 1_000_000
-})
+/** A layer on the first one of two transports. */
+const over = <R>(makePair: Conformance.MakePair<R>, make: Make): Conformance.MakePair<R> => (limits) =>
+  Effect.gen(function*() {
+    const [left, right] = yield* makePair(limits)
+    // The checks know the failures of a bare transport only, and look at their tags.
+    return [yield* make(left, limits) as Effect.Effect<Transport, never, Scope.Scope>, right] as const
+  })
 
 const buffered: Make = (transport, limits) => NetworkLayer.buffered(transport, { limits })
 
-const subjects: ReadonlyArray<readonly [name: string, subject: Conformance.Subject]> = [
-  [
-    "derived, with its failures mapped",
-    over({}, (transport) => Effect.succeed(NetworkLayer.mapError(transport, (error) => error)))
-  ],
-  ["watched by an idle limit", over({}, IdleTimeout.make({ duration: "1 minute" }))],
-  ["buffered", over({}, buffered)],
-  ["buffered over a carrier of 1 byte", over({ capacity: 1, highWaterMark: 1, lowWaterMark: 0 }, buffered)],
-  [
-    "buffered twice",
-    over(
-      {},
-      (transport, limits) =>
-        Effect.flatMap(NetworkLayer.buffered(transport), (middle) => NetworkLayer.buffered(middle, { limits }))
-    )
-  ],
-  ["throttled", over({}, (transport, limits) => Throttle.make({ ...limits, read: 1e9, write: 1e9 })(transport))]
-]
+const layers: Record<string, Make> = {
+  "derived, with its failures mapped": (transport) =>
+    Effect.succeed(NetworkLayer.mapError(transport, (error) => error)),
+  "watched by an idle limit": IdleTimeout.make({ duration: "2 hours" }),
+  buffered,
+  "buffered twice": (transport, limits) =>
+    Effect.flatMap(NetworkLayer.buffered(transport), (middle) => buffered(middle, limits)),
+  "watched for writes that stall": WriteStalled.make({ duration: "2 hours" }),
+  "watched by a deadline": Deadline.make({ duration: "1000 days" }),
+  "throttled by a rate that is shared": (transport, limits) =>
+    Effect.flatMap(Throttle.share(1e9), (all) => Throttle.make({ ...limits, read: all, write: [1e9, all] })(transport)),
+  "with faults of which none comes": (transport, limits) => FaultLayer.make({ ...limits, rules: [] })(transport),
+  throttled: (transport, limits) => Throttle.make({ ...limits, read: 1e9, write: 1e9 })(transport)
+}
 
-describe.each(subjects)("%s", (_, subject) => {
-  for (const check of Conformance.checksFor(subject)) it.live(check.name, () => check.run(subject))
-})
+const memory = (carrier: MemoryTransport.PairOptions): Conformance.MakePair => (limits) =>
+  MemoryTransport.pair({ ...limits, ...carrier })
+
+const inMemory = (name: string, carrier: MemoryTransport.PairOptions, make: Make, flipped = true) => {
+  const makePair = over(memory(carrier), make)
+  conforms(name, {
+    makePair,
+    capabilities: { noDelay: false, keepAlive: false, bulk: 1_000_000 },
+    around: VirtualClock.run,
+    model: { runs: 20, sleeps: true },
+    flipped
+  })
+}
+
+for (const [name, make] of Object.entries(layers)) {
+  inMemory(name, {}, make)
+  const makePair = over(simPair, make)
+  conforms(`${name}, over simulated TCP`, {
+    makePair,
+    capabilities: { bulk: 1_000_000 },
+    around: simulated,
+    model: { runs: 20, sleeps: true },
+    flipped: false
+  })
+}
+
+inMemory("buffered over a carrier of 1 byte", { capacity: 1, highWaterMark: 1, lowWaterMark: 0 }, buffered, false)

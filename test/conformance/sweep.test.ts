@@ -3,12 +3,12 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
-import * as fs from "node:fs"
 import * as MemoryTransport from "../../src/memory/MemoryTransport.ts"
 import { sweep } from "../../src/testing/InterruptSweep.ts"
 import * as Transport from "../../src/Transport.ts"
 import { dial, eventually, listener, readAll } from "../support/peer.ts"
 import { tcpPair, unixPair } from "../support/pairs.ts"
+import { nothingLeft } from "../support/resources.ts"
 
 type MakePair = (
   limits: Transport.Limits
@@ -20,25 +20,6 @@ const carriers: ReadonlyArray<readonly [name: string, pair: MakePair]> = [
   ["TCP", tcpPair],
   ["UNIX", unixPair]
 ]
-
-/** What is left of a run shows here: descriptors, and what keeps Node's event loop alive. */
-const resources = () => ({
-  descriptors: fs.readdirSync("/proc/self/fd").length,
-  active: process.getActiveResourcesInfo().filter((name) =>
-    !/^(Timeout|Immediate|TTYWrap|PipeWrap|FSReqCallback)$/.test(name)
-  )
-})
-
-/** First in a run's Scope, so that it looks last: as many are left as there were. */
-const nothingLeft: Effect.Effect<void, never, Scope.Scope> = Effect.suspend(() => {
-  const before = resources()
-  return Effect.addFinalizer(() =>
-    eventually(() => {
-      const now = resources()
-      return now.descriptors <= before.descriptors && now.active.length <= before.active.length
-    }).pipe(Effect.timeout("5 seconds"), Effect.orDie, Effect.interruptible)
-  )
-})
 
 const bytes = (...values: ReadonlyArray<number>) => Uint8Array.from(values)
 

@@ -3,12 +3,16 @@ import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as FastCheck from "effect/FastCheck"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as MemoryTransport from "../../src/memory/MemoryTransport.ts"
+import * as VirtualClock from "../../src/testing/VirtualClock.ts"
 import type * as Transport from "../../src/Transport.ts"
-import { ascii, bytes, counting, joined, text } from "../support/bytes.ts"
+import { ascii, bytes, chunks, counting, cuts, joined, text } from "../support/bytes.ts"
+import { countedTimers } from "../support/countedTimers.ts"
+import { rootFibers } from "../support/fibers.ts"
 
 /** All that is ready has run. */
 const settled = Effect.promise(() => new Promise<void>((done) => setImmediate(done)))
@@ -33,7 +37,11 @@ describe("pair", () => {
     [{ capacity: -1 }, "capacity is 0 or more bytes, not -1"],
     [{ capacity: NaN }, "capacity is 0 or more bytes, not NaN"],
     [{ maxChunkSize: 0 }, "maxChunkSize is at least 1 byte, not 0"],
-    [{ readBufferSize: -1 }, "readBufferSize is 0 or more bytes, not -1"]
+    [{ readBufferSize: -1 }, "readBufferSize is 0 or more bytes, not -1"],
+    [{ latency: Infinity }, "latency is finite: what never arrives is no connection"],
+    [{ chunks: [] }, "chunks needs at least one length"],
+    [{ chunks: [3, 0] }, "A chunk is of 1 or more bytes, not 0"],
+    [{ chunks: { seed: 0, max: 1.5 } }, "A chunk is of 1 or more bytes, not 1.5"]
   ]
   for (const [options, message] of wrong) {
     it.effect(`dies with a RangeError: ${message}`, () =>
@@ -307,4 +315,267 @@ describe("the Scope", () => {
         assert.strictEqual(lossOf(left)?._tag, "ConnectionAborted")
       }))
   }
+})
+
+describe("chunks", () => {
+  const lengths = (options: MemoryTransport.PairOptions, written: ReadonlyArray<Uint8Array>) =>
+    Effect.gen(function*() {
+      const [left, right] = yield* MemoryTransport.pair(options)
+      yield* Effect.fork(Effect.zipRight(left.writeAll(written), left.closeWrite))
+      const read = [...yield* Stream.runCollect(right.stream)]
+      assert.deepStrictEqual(joined(read), joined(written))
+      return read.map(({ length }) => length)
+    }).pipe(Effect.scoped)
+
+  const small = Array.from({ length: 30 }, (_, index) => bytes(4, index))
+
+  it.effect("lengths are used over and over, across the writes", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* lengths({ chunks: [3, 5] }, [counting(4), counting(9, 4)]), [3, 5, 3, 2])
+      assert.deepStrictEqual(yield* lengths({ chunks: [100] }, small), [100, 20])
+      assert.deepStrictEqual(yield* lengths({ chunks: [100], maxChunkSize: 60 }, small), [60, 40, 20])
+    }))
+
+  it.effect("what is missing of a chunk comes by itself, so that the places of the cuts stay", () =>
+    Effect.gen(function*() {
+      const [left, right] = yield* MemoryTransport.pair({ chunks: [5] })
+      yield* left.write(counting(3))
+      assert.strictEqual((yield* right.pull)?.length, 3)
+      yield* left.write(counting(6, 3))
+      assert.deepStrictEqual(yield* right.pull, counting(2, 3))
+      assert.deepStrictEqual(yield* right.pull, counting(4, 5))
+    }).pipe(Effect.scoped))
+
+  it.effect("the same seed cuts at the same places, another one does not", () =>
+    Effect.gen(function*() {
+      const written = [counting(10_000)]
+      const first = yield* lengths({ chunks: { seed: 1, max: 1000 } }, written)
+      assert.deepStrictEqual(yield* lengths({ chunks: { seed: 1, max: 1000 } }, written), first)
+      assert.notDeepEqual(yield* lengths({ chunks: { seed: 2, max: 1000 } }, written), first)
+    }))
+
+  it.effect("a seed brings small pieces and large ones, up to max", () =>
+    Effect.gen(function*() {
+      const read = yield* lengths({ chunks: { seed: 7, max: 64 } }, [counting(50_000)])
+      const among = (from: number, to: number) => read.filter((length) => length >= from && length <= to).length
+      assert.strictEqual(among(1, 64), read.length)
+      for (const [from, to] of [[1, 1], [2, 3], [4, 7], [8, 15], [16, 31], [32, 64]] as const) {
+        assert.isAbove(among(from, to), read.length / 10, `${from} to ${to}`)
+      }
+    }))
+
+  it.effect("the two directions are cut at different places", () =>
+    Effect.gen(function*() {
+      const [left, right] = yield* MemoryTransport.pair({ chunks: { seed: 3 } })
+      const sent = (from: Transport.Transport, to: Transport.Transport) =>
+        Effect.gen(function*() {
+          yield* from.write(counting(40_000))
+          yield* Effect.fork(from.closeWrite)
+          return Array.from(yield* Stream.runCollect(to.stream), ({ length }) => length)
+        })
+      assert.notDeepEqual(yield* sent(left, right), yield* sent(right, left))
+    }).pipe(Effect.scoped))
+
+  it.effect.prop(
+    "the bytes are the same, whatever the pieces, the capacity and the latency",
+    {
+      written: chunks,
+      cuts,
+      capacity: FastCheck.constantFrom(0, 1, 5, 65536),
+      latency: FastCheck.constantFrom(0, 2)
+    },
+    ({ capacity, cuts, latency, written }) =>
+      VirtualClock.run(Effect.asVoid(lengths({ chunks: cuts, capacity, latency, readBufferSize: capacity }, written)))
+  )
+})
+
+describe("latency", () => {
+  /** What has come in, noted in the step that brings it. */
+  const collected = (transport: Transport.Transport) =>
+    Effect.gen(function*() {
+      const seen: Array<string> = []
+      const reading = transport.forEach((chunk) => Effect.sync(() => seen.push(text(chunk)))).pipe(
+        Effect.match({
+          onFailure: ({ _tag }) => void seen.push(_tag),
+          onSuccess: () => void seen.push("end")
+        })
+      )
+      yield* forked(reading)
+      return seen
+    })
+
+  /** A pair that ends with bytes unsent: a close would wait for the clock. */
+  const abandoned = (options: MemoryTransport.PairOptions) =>
+    Effect.tap(
+      MemoryTransport.pair(options),
+      ([left, right]) => Effect.addFinalizer(() => Effect.zipRight(left.abort, right.abort))
+    )
+
+  const passing = (duration: number) => Effect.zipRight(TestClock.adjust(duration), settled)
+
+  it.scoped("bytes and the end arrive after it, exactly", () =>
+    Effect.gen(function*() {
+      const [left, right] = yield* MemoryTransport.pair({ latency: "1 seconds" })
+      const seen = yield* collected(right)
+      const answer = yield* collected(left)
+      yield* left.write(ascii("a"))
+      yield* passing(400)
+      yield* left.write(ascii("b"))
+      yield* left.closeWrite
+      yield* passing(599)
+      assert.deepStrictEqual(seen, [])
+      yield* passing(1)
+      assert.deepStrictEqual(seen, ["a"])
+      yield* passing(399)
+      assert.deepStrictEqual(seen, ["a"])
+      yield* passing(1)
+      assert.deepStrictEqual(seen, ["a", "b", "end"])
+      yield* right.closeWrite
+      yield* passing(1000)
+      assert.deepStrictEqual(answer, ["end"])
+      assert.deepInclude(yield* left.closed, { _tag: "Clean", firstEnded: "local", bytesWritten: 2 })
+      assert.deepInclude(yield* right.closed, { _tag: "Clean", firstEnded: "peer", bytesRead: 2 })
+    }))
+
+  it.scoped("what set out a millisecond later arrives a millisecond later", () =>
+    Effect.gen(function*() {
+      const [left, right] = yield* abandoned({ latency: 10 })
+      const seen = yield* collected(right)
+      for (const letter of "abc") {
+        yield* left.write(ascii(letter))
+        yield* passing(1)
+      }
+      for (const expected of ["a", "ab", "abc"]) {
+        assert.strictEqual(seen.join(""), expected.slice(0, -1))
+        yield* passing(expected === "a" ? 7 : 1)
+        assert.strictEqual(seen.join(""), expected)
+      }
+    }))
+
+  it.scoped("a reset arrives after what was delivered before it, and nothing after it", () =>
+    Effect.gen(function*() {
+      const [left, right] = yield* MemoryTransport.pair({ latency: 10, capacity: 1 })
+      const seen = yield* collected(right)
+      yield* left.write(ascii("ab"))
+      yield* settled
+      yield* left.abort
+      assert.deepInclude(lossOf(yield* left.closed), { _tag: "ConnectionAborted", bytesWritten: 1, bytesUnsent: 1 })
+      yield* passing(9)
+      assert.deepStrictEqual(seen, [])
+      yield* passing(1)
+      assert.deepStrictEqual(seen, ["a", "ConnectionReset"])
+      assert.deepInclude(lossOf(yield* right.closed), { _tag: "ConnectionReset", bytesRead: 1 })
+    }))
+
+  it.scoped("what is on its way counts against the capacity: so much passes in each latency", () =>
+    Effect.gen(function*() {
+      const [left, right] = yield* abandoned({ latency: 100, capacity: 10, highWaterMark: 5 })
+      const seen = yield* collected(right)
+      yield* forked(Effect.forever(left.write(ascii("x"))))
+      for (let round = 0; round < 5; round++) {
+        assert.strictEqual(left.stats().bytesWritten, 10 * (round + 1))
+        assert.strictEqual(left.stats().buffered, 5)
+        assert.strictEqual(seen.join("").length, 10 * round)
+        yield* passing(100)
+      }
+    }))
+
+  it.scoped("without a capacity a byte sets out when a pull asks for it", () =>
+    Effect.gen(function*() {
+      const [left, right] = yield* abandoned({ latency: 5, capacity: 0, readBufferSize: 0, maxChunkSize: 1 })
+      yield* left.write(ascii("abc"))
+      yield* passing(100)
+      assert.strictEqual(left.stats().bytesWritten, 0)
+      const pulling = yield* forked(right.pull)
+      assert.strictEqual(left.stats().bytesWritten, 1)
+      yield* passing(4)
+      assert.isNull(pulling.unsafePoll())
+      yield* passing(1)
+      assert.strictEqual(text((yield* Fiber.join(pulling))!), "a")
+      assert.strictEqual(left.stats().bytesWritten, 1)
+    }))
+
+  it.scoped("a write to an end that is gone fails after the way there and back", () =>
+    Effect.gen(function*() {
+      const [left, right] = yield* MemoryTransport.pair({ latency: 50, lingerTimeout: 10 })
+      const closing = yield* forked(right.close)
+      yield* passing(10)
+      yield* Fiber.join(closing)
+      yield* left.write(ascii("?"))
+      const flushing = yield* forked(Effect.flip(left.flush))
+      yield* passing(99)
+      assert.isNull(flushing.unsafePoll())
+      yield* passing(1)
+      assert.deepInclude(yield* Fiber.join(flushing), { _tag: "BrokenPipe", bytesUnsent: 1 })
+    }))
+
+  it.scoped("input that is not read when its end goes is a broken pipe to who sent it", () =>
+    Effect.gen(function*() {
+      const [left, right] = yield* MemoryTransport.pair({ latency: 50, lingerTimeout: 10 })
+      yield* left.write(ascii("unread"))
+      yield* settled
+      const closing = yield* forked(right.close)
+      yield* passing(10)
+      yield* Fiber.join(closing)
+      yield* passing(50)
+      assert.deepInclude(lossOf(yield* left.closed), { _tag: "BrokenPipe" })
+    }))
+
+  it.scoped("both ends of a pair that is aborted at both are over at once", () =>
+    Effect.gen(function*() {
+      const [left, right] = yield* MemoryTransport.pair({ latency: "1 hours" })
+      yield* left.write(ascii("never"))
+      yield* Effect.all([left.abort, right.abort])
+      assert.strictEqual(lossOf(yield* left.closed)?._tag, "ConnectionAborted")
+      assert.strictEqual(lossOf(yield* right.closed)?._tag, "ConnectionAborted")
+    }))
+
+  it.effect("an hour of questions and answers, under a clock that jumps", () =>
+    Effect.gen(function*() {
+      const [left, right] = yield* MemoryTransport.pair({ latency: "500 millis" })
+      yield* Effect.fork(right.forEach((chunk) => right.write(chunk)))
+      for (let count = 0; count < 3600; count++) {
+        yield* left.write(Uint8Array.of(count))
+        assert.deepStrictEqual(yield* left.pull, Uint8Array.of(count))
+      }
+      assert.strictEqual(yield* Effect.clockWith((clock) => clock.currentTimeMillis), 3_600_000)
+    }).pipe(Effect.scoped, VirtualClock.run))
+
+  it.live("under the host's clock it takes its time, with one timer for each direction, and leaves none", () =>
+    Effect.gen(function*() {
+      const { armed, clock } = countedTimers()
+      const fibers = yield* rootFibers
+      const began = performance.now()
+      yield* Effect.gen(function*() {
+        const [left, right] = yield* MemoryTransport.pair({ latency: 20 })
+        yield* Effect.forEach(["a", "b"], (letter) => left.write(ascii(letter)))
+        yield* right.pull
+        assert.isAtLeast(performance.now() - began, 18)
+      }).pipe(Effect.scoped, Effect.withClock(clock))
+      assert.strictEqual(armed(), 0)
+      yield* Effect.gen(function*() {
+        const [left, right] = yield* MemoryTransport.pair({ latency: "1 hour" })
+        for (const letter of "abc") {
+          yield* left.write(ascii(letter))
+          yield* settled
+        }
+        assert.strictEqual(armed(), 1)
+        yield* right.write(ascii("d"))
+        yield* settled
+        assert.strictEqual(armed(), 2)
+        yield* Effect.all([left.abort, right.abort])
+        assert.strictEqual(armed(), 0)
+      }).pipe(Effect.scoped, Effect.withClock(clock))
+      assert.strictEqual(yield* rootFibers, fibers)
+    }))
+
+  it.scoped("without one there are no timers", () =>
+    Effect.gen(function*() {
+      const { armed, clock } = countedTimers()
+      const [left, right] = yield* Effect.withClock(MemoryTransport.pair({ latency: 0, chunks: { seed: 1 } }), clock)
+      yield* left.write(ascii("a"))
+      yield* settled
+      assert.strictEqual(armed(), 0)
+      yield* right.pull
+    }))
 })

@@ -5,9 +5,12 @@ import * as net from "node:net"
 import * as path from "node:path"
 import { Duplex } from "node:stream"
 import * as Address from "../../src/Address.ts"
+import * as Network from "../../src/Network.ts"
 import * as NodeDuplex from "../../src/node/Duplex.ts"
 import * as Tcp from "../../src/node/Tcp.ts"
 import * as Unix from "../../src/node/Unix.ts"
+import type * as Conformance from "../../src/testing/Conformance.ts"
+import * as SimNetwork from "../../src/testing/SimNetwork.ts"
 import type * as Transport from "../../src/Transport.ts"
 import { directory } from "./peer.ts"
 
@@ -100,3 +103,18 @@ export const socketPair = (limits: Transport.Limits): Effect.Effect<Pair, unknow
       NodeDuplex.from(accepted, { ...limits, localAddress: there, remoteAddress: here })
     ])
   })
+
+/** Between two hosts of a simulation that has them. */
+export const simPair: Conformance.MakePair<SimNetwork.SimNetwork | Network.Network> = (limits) =>
+  Effect.gen(function*() {
+    const sim = yield* SimNetwork.SimNetwork
+    const listener = yield* SimNetwork.on(Network.listen(sim.addressOf("server", 0), limits), "server")
+    const client = yield* SimNetwork.on(Network.connect(listener.address, limits), "client")
+    const server = yield* listener.accept
+    yield* listener.close
+    return [client, server]
+  })
+
+/** Runs it on such a simulation, in virtual time. */
+export const simulated = <A, E, R>(program: Effect.Effect<A, E, R>, options: SimNetwork.Options = {}) =>
+  SimNetwork.run(program, { hosts: ["server", "client"], ...options })

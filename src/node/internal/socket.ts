@@ -134,12 +134,17 @@ class SocketDriver extends StreamDriver<net.Socket> implements Driver.Driver {
     if (!this.isTcp || this.stepping || !socket.writable) return super.onEnd()
     this.probing = true
     if (socket.writableLength > 0) {
-      setImmediate(() => socket.errored === null && super.onEnd())
+      setImmediate(() => socket.errored === null && this.probed())
       return
     }
     socket.write(nothing, (error) => {
-      if (!error) super.onEnd()
+      if (!error) this.probed()
     })
+  }
+
+  private probed(): void {
+    this.probing = false
+    super.onEnd()
   }
 
   override onError(failure: SystemFailure): void {

@@ -14,26 +14,41 @@ import { concat } from "../../internal/bytes.ts"
 import type { Limits, Transport } from "../../Transport.ts"
 
 /** What a transport may lack. */
-export type Capability = "halfClose" | "reset" | "mirroredAddresses"
+export const capabilities = ["halfClose", "reset", "mirroredAddresses", "noDelay", "keepAlive"] as const
+
+export type Capability = (typeof capabilities)[number]
+
+export type Pair = readonly [Transport, Transport]
 
 export interface Context {
   /** A new pair, the first of which is looked at, and the second of which is its peer. */
-  readonly open: (limits?: Limits) => Effect.Effect<readonly [Transport, Transport], unknown, Scope.Scope>
+  readonly open: (limits?: Limits) => Effect.Effect<Pair, unknown, Scope.Scope>
   /** The same, ended by nothing but the Scope. */
-  readonly makePair: (limits: Limits) => Effect.Effect<readonly [Transport, Transport], unknown, Scope.Scope>
+  readonly makePair: (limits: Limits) => Effect.Effect<Pair, unknown, Scope.Scope>
   /** More bytes than the carrier holds between two ends of which one does not read. */
   readonly bulk: number
 }
 
 export interface Entry {
   readonly name: string
+  /** It says nothing of a transport that lacks one of these. */
   readonly needs: ReadonlyArray<Capability>
+  /** It says something only of a transport that lacks these. */
+  readonly lacks: ReadonlyArray<Capability>
   readonly body: (context: Context) => Effect.Effect<unknown, unknown, Scope.Scope>
 }
 
 export const entry = (name: string, body: Entry["body"], ...needs: ReadonlyArray<Capability>): Entry => ({
   name,
   needs,
+  lacks: [],
+  body
+})
+
+export const withoutIt = (lack: Capability, name: string, body: Entry["body"]): Entry => ({
+  name,
+  needs: [],
+  lacks: [lack],
   body
 })
 
@@ -64,6 +79,12 @@ export const expectBytes = (actual: Uint8Array, wanted: Uint8Array, what: string
       const at = differsAt(actual, wanted)
       return expect(at < 0, `${what}: byte ${at} is ${wanted[at]}`, `byte ${at} is ${actual[at]}`)
     })
+
+/** Equal bytes stand together in runs of this length or a multiple of it. */
+export const expectRuns = (received: Uint8Array, length: number) => {
+  const torn = received.findIndex((byte, at) => byte !== received[at - (at % length)])
+  return expect(torn < 0, `chunks of ${length} bytes, each whole`, `a chunk that is torn at byte ${torn}`)
+}
 
 const describeExit = (exit: Exit.Exit<unknown, unknown>): string =>
   Exit.isSuccess(exit)
@@ -97,6 +118,9 @@ export const expectFailed = (
 // -----------------------------------------------------------------------------
 
 export const bytes = (...values: ReadonlyArray<number>): Uint8Array => Uint8Array.from(values)
+
+/** Many bytes are told by their number. */
+export const shown = (bytes: Uint8Array): string => bytes.length > 40 ? `${bytes.length} bytes` : `the bytes [${bytes}]`
 
 /** Numbers that look random, the same ones for the same seed (xorshift). */
 export const random = (seed: number) => {
@@ -143,7 +167,9 @@ export const read = (transport: Transport, size = Infinity): Effect.Effect<Uint8
         chunks.push(chunk)
         length += chunk.length
       }
-      return chunk === null || length >= size ? Effect.succeed(concat(chunks)) : loop
+      if (chunk === null || length >= size) return Effect.succeed(concat(chunks))
+      // Should the input have no end: virtual time stands still while there is something to do.
+      return chunks.length % 100 === 0 ? Effect.zipRight(turn, loop) : loop
     })
     return loop
   })
@@ -157,17 +183,14 @@ export const expectEnd = (transport: Transport, what: string): Effect.Effect<voi
     (chunk) => expect(chunk === null, `${what}: the end of input`, `${chunk?.length} bytes`)
   )
 
-/** One turn of the event loop. */
-export const turn: Effect.Effect<void> = Effect.async<void>((resume) => {
-  const timer = setTimeout(() => resume(Effect.void), 0)
-  return Effect.sync(() => clearTimeout(timer))
-})
+/** A moment, in which events of the carrier can come: by the Clock, so that virtual time passes as well. */
+export const turn: Effect.Effect<void> = Effect.sleep(1)
 
-/** Looks after each turn of the event loop. */
+/** Looks again and again. */
 export const until = (holds: () => boolean): Effect.Effect<void> =>
   Effect.suspend(() => holds() ? Effect.void : Effect.flatMap(turn, () => until(holds)))
 
-/** Some turns, in which what must not happen would have time to. */
+/** Some moments, in which what must not happen would have time to. */
 export const turns: Effect.Effect<void> = Effect.repeatN(turn, 4)
 
 type Forked<A> = Effect.Effect<Fiber.RuntimeFiber<Exit.Exit<A, unknown>>>
@@ -196,6 +219,13 @@ export const clog = (transport: Transport, bulk: number): Effect.Effect<Uint8Arr
     return Effect.as(transport.write(filler), filler)
   })
 
+/** Sends everything and ends. */
+export const send = (transport: Transport, chunks: Iterable<Uint8Array>) =>
+  Effect.zipRight(Effect.forEach(chunks, transport.write, { discard: true }), transport.closeWrite)
+
+export const expectAllAndEnd = (transport: Transport, wanted: Uint8Array, what: string) =>
+  Effect.flatMap(readAll(transport), (received) => expectBytes(received, wanted, what))
+
 // -----------------------------------------------------------------------------
 // ending
 // -----------------------------------------------------------------------------
@@ -210,3 +240,29 @@ export const expectClean = (transport: Transport) =>
 
 /** Reads to the end and closes, as a peer does that has nothing to say. */
 export const readAndClose = (transport: Transport) => Effect.fork(Effect.zipLeft(readAll(transport), transport.close))
+
+/** Nothing waits, nothing is kept, and both of `close` and `abort` are done. */
+export const expectNothingLeft = (transport: Transport) =>
+  Effect.gen(function*() {
+    yield* transport.closed
+    const { buffered, pulling, unread, writersWaiting } = transport.stats()
+    yield* expectEqual(buffered, 0, "buffered after the end")
+    yield* expectEqual(unread, 0, "unread after the end")
+    yield* expectEqual(writersWaiting, 0, "writersWaiting after the end")
+    yield* expectEqual(pulling, false, "pulling after the end")
+    yield* transport.close
+    yield* transport.abort
+  })
+
+export const expectLost = (transport: Transport, ...tags: ReadonlyArray<string>) =>
+  Effect.flatMap(transport.closed, (reason) => {
+    const tag = reason._tag === "Lost" ? reason.error._tag : reason._tag
+    return expect(
+      reason._tag === "Lost" && (tags.length === 0 || tags.includes(tag)),
+      `closed tells of a loss${tags.length === 0 ? "" : `: ${tags.join(" or ")}`}`,
+      tag
+    )
+  })
+
+/** Writes a little after each moment, for ever. */
+export const writeOn = (transport: Transport) => Effect.forever(Effect.zipRight(transport.write(bytes(1)), turn))

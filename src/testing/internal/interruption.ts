@@ -4,13 +4,15 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import { concat } from "../../internal/bytes.ts"
 import type { Transport } from "../../Transport.ts"
 import type { Entry } from "./check.ts"
 import * as C from "./check.ts"
 
-const { bytes, entry, expectBytes, expectClean, expectEqual, expectFailure, readAndClose } = C
+const { bytes, entry, expect, expectBytes, expectClean, expectEqual, expectFailure, readAndClose } = C
 
 /** Sends it little by little, and ends. */
 const trickle = (transport: Transport, whole: Uint8Array) =>
@@ -207,5 +209,107 @@ export const interruption: ReadonlyArray<Entry> = [
         )
       )
       yield* expectBytes(concat(input.chunks), whole, "what arrives")
+    })),
+
+  entry(
+    "writes that are interrupted again and again arrive whole and in their order, or not at all",
+    ({ open }) =>
+      Effect.gen(function*() {
+        const [left, right] = yield* open({ highWaterMark: 100 })
+        const reading = yield* Effect.fork(C.readAll(right))
+        const next = C.random(23)
+        const accepted: Array<number> = []
+        for (let value = 0; value < 150; value++) {
+          const write = yield* Effect.fork(left.write(new Uint8Array(40).fill(value)))
+          for (let steps = next(5); steps > 0; steps--) yield* Effect.yieldNow()
+          if (next(20) === 0) yield* C.turn
+          if (Exit.isSuccess(yield* Fiber.interrupt(write))) accepted.push(value)
+        }
+        yield* left.closeWrite
+        const received = yield* Fiber.join(reading)
+        yield* C.expectRuns(received, 40)
+        const values = Array.from({ length: received.length / 40 }, (_, at) => received[at * 40]!)
+        yield* expect(values.every((value, at) => at === 0 || value > values[at - 1]!), "their order", values)
+        const missing = accepted.filter((value) => !values.includes(value))
+        yield* expectEqual(missing.length, 0, "writes that succeeded and did not arrive")
+      })
+  ),
+
+  entry("an interrupted abort goes on by itself", ({ bulk, open }) =>
+    Effect.gen(function*() {
+      const [left] = yield* open()
+      yield* C.clog(left, bulk)
+      const aborting = yield* Effect.fork(left.abort)
+      yield* C.turn
+      yield* Fiber.interrupt(aborting)
+      yield* C.expectLost(left, "ConnectionAborted")
+    })),
+
+  entry("what is interrupted before it begins does nothing", ({ open }) =>
+    Effect.gen(function*() {
+      const [left, right] = yield* open()
+      for (const act of [left.write(bytes(1)), left.pull, left.flush, left.closeWrite, left.close, left.abort]) {
+        yield* Effect.flatMap(Effect.fork(Effect.exit(act)), Fiber.interrupt)
+      }
+      yield* expectEqual(left.stats().pulling, false, "pulling")
+      yield* left.write(bytes(2))
+      yield* expectBytes(yield* C.read(right, 1), bytes(2), "what arrives")
+    })),
+
+  entry("a pull that times out has taken nothing, and the next one goes on", ({ open }) =>
+    Effect.gen(function*() {
+      const [left, right] = yield* open()
+      for (let round = 0; round < 3; round++) {
+        const none = yield* Effect.timeoutOption(right.pull, 3)
+        yield* expect(Option.isNone(none), "no input in time", "some")
+        yield* expectEqual(right.stats().pulling, false, "pulling after the time-out")
+        yield* left.write(bytes(round))
+        yield* expectBytes(yield* C.read(right, 1), bytes(round), "what the next pull gives")
+      }
+    })),
+
+  entry(
+    "a write that times out has sent nothing, and the next one goes on",
+    ({ bulk, open }) =>
+      Effect.gen(function*() {
+        const [left, right] = yield* open({ highWaterMark: 1 })
+        const filler = yield* C.clog(left, bulk)
+        // The carrier may still take some of it.
+        yield* Fiber.interrupt(yield* C.suspendedWrite(left, bytes(1)))
+        const none = yield* Effect.timeoutOption(left.write(bytes(2)), 3)
+        yield* expect(Option.isNone(none), "no room in time", "some")
+        yield* expectEqual(left.stats().writersWaiting, 0, "writersWaiting after the time-out")
+        yield* Effect.fork(left.write(bytes(3)))
+        yield* expectBytes(yield* C.read(right, bulk + 1), concat([filler, bytes(3)]), "what arrives")
+      })
+  ),
+
+  entry("all members may be used at the same time, again and again", ({ open }) =>
+    Effect.gen(function*() {
+      const [left, right] = yield* open({ highWaterMark: 100 })
+      const round = (value: number) =>
+        Effect.all([
+          left.write(new Uint8Array(20).fill(value)),
+          left.flush,
+          Effect.sync(() => [left.stats(), left.localAddress, left.remoteAddress, left.options]),
+          Effect.timeoutOption(left.closed, 2),
+          right.write(bytes(value)),
+          right.flush
+        ], { concurrency: "unbounded", discard: true })
+      const rounds = Effect.forEach(Array.from({ length: 100 }, (_, value) => value), round, {
+        concurrency: 20,
+        discard: true
+      })
+      const [there, here] = yield* Effect.all([C.read(right, 2000), C.read(left, 100), rounds], {
+        concurrency: "unbounded"
+      })
+      yield* C.expectRuns(there, 20)
+      const values = Array.from({ length: 100 }, (_, value) => value)
+      yield* expectBytes(
+        Uint8Array.from({ length: 100 }, (_, at) => there[at * 20]!).toSorted(),
+        Uint8Array.from(values),
+        "what arrives at the peer"
+      )
+      yield* expectBytes(here.toSorted(), Uint8Array.from(values), "what arrives here")
     }))
 ]

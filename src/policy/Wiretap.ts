@@ -1,0 +1,330 @@
+/**
+ * Shows what passes: as lines for a log, as a capture for Wireshark, or however one likes. For finding faults: each chunk is
+ * looked at, and copied into what shows it.
+ *
+ * @since 0.1.0
+ */
+import type * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Runtime from "effect/Runtime"
+import * as Address from "../Address.ts"
+import * as Pcapng from "../internal/pcapng.ts"
+import { handshakeOptions, maxPayload, tcpPacket } from "../internal/tcpPacket.ts"
+import * as NetworkLayer from "../NetworkLayer.ts"
+import type { CloseReason, Transport } from "../Transport.ts"
+
+// -----------------------------------------------------------------------------
+// models
+// -----------------------------------------------------------------------------
+
+/**
+ * What has passed: bytes that were pulled (`in`) or accepted for writing (`out`), the end of a direction, or the loss of the
+ * connection, `in` if it came from without.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Passed {
+  readonly kind: "data" | "end" | "reset"
+  readonly direction: "in" | "out"
+  /** Milliseconds since 1970, by the Clock. */
+  readonly at: number
+  /** Of `data`: not to be changed, nor to be kept without a copy. */
+  readonly bytes: Uint8Array
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Connection {
+  readonly localAddress: Address.Address
+  readonly remoteAddress: Address.Address
+  /** When the layer was made, in milliseconds since 1970. */
+  readonly at: number
+}
+
+/**
+ * Listens to one connection after the other. Neither function may throw.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Tap = (connection: Connection) => (passed: Passed) => void
+
+// -----------------------------------------------------------------------------
+// layers
+// -----------------------------------------------------------------------------
+
+/**
+ * A network layer that tells a tap what passes. Bytes that were read are told once, also if they are put back, when a pull
+ * gets hold of them; bytes that are written when the carrier has accepted them, in that order: one write at a time is with
+ * the carrier, the others wait before it. The ends of both directions, and a loss, are told at the latest when the connection
+ * is over, by a fiber that waits for it.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const make = (tap: Tap) => <E>(transport: Transport<E>): Effect.Effect<Transport<E>> =>
+  Effect.gen(function*() {
+    const clock = yield* Effect.clock
+    const wire = new Wire(transport, tap, clock)
+    const writing = yield* Effect.makeSemaphore(1)
+    yield* Effect.forkDaemon(Effect.interruptible(Effect.map(transport.closed, wire.closed)))
+    return NetworkLayer.derive(transport, {
+      pull: Effect.zipRight(peeked(transport, wire), transport.pull),
+      writeAll: (chunks) =>
+        Effect.suspend(() => {
+          const all = Array.from(chunks)
+          return writing.withPermits(1)(writtenThrough(transport, wire, all))
+        }),
+      closeWrite: Effect.uninterruptibleMask((restore) =>
+        Effect.zipLeft(restore(transport.closeWrite), Effect.sync(() => wire.ended("out")))
+      )
+    })
+  })
+
+/**
+ * A network layer that logs what passes at the level Debug: as `hexdump` gives it.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const log = <E>(transport: Transport<E>): Effect.Effect<Transport<E>> =>
+  Effect.flatMap(
+    Effect.runtime(),
+    (runtime) => make(hexdump((line) => Runtime.runSync(runtime, Effect.logDebug(line))))(transport)
+  )
+
+/** Looks at the next bytes, and puts them back: the pull that gives them to the consumer has no step after it. */
+const peeked = <E>(transport: Transport<E>, wire: Wire<E>): Effect.Effect<void, E> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(restore(transport.pull), (chunk) => {
+      if (chunk === null) return Effect.sync(() => wire.ended("in"))
+      wire.read(chunk)
+      return transport.unread(chunk)
+    })
+  )
+
+/** Of a write that did not succeed, as much is told as was accepted: no other one is with the carrier meanwhile. */
+const writtenThrough = <E, E2>(
+  transport: Pick<Transport<E>, "stats"> & {
+    readonly writeAll: (all: ReadonlyArray<Uint8Array>) => Effect.Effect<void, E2>
+  },
+  wire: Wire<E>,
+  all: ReadonlyArray<Uint8Array>
+): Effect.Effect<void, E2> =>
+  Effect.uninterruptibleMask((restore) => {
+    const before = accepted(transport)
+    return Effect.matchCauseEffect(restore(transport.writeAll(all)), {
+      onSuccess: () => Effect.sync(() => all.forEach((chunk) => wire.passed("data", "out", chunk))),
+      onFailure: (cause) => {
+        let left = accepted(transport) - before
+        for (const chunk of all) {
+          left -= chunk.length
+          if (left < 0) break
+          wire.passed("data", "out", chunk)
+        }
+        return Effect.failCause(cause)
+      }
+    })
+  })
+
+const accepted = ({ stats }: Pick<Transport<unknown>, "stats">): number => {
+  const { buffered, bytesWritten } = stats()
+  return bytesWritten + buffered
+}
+
+/** One connection, as it is told to the tap. */
+class Wire<E> {
+  private readonly transport: Transport<E>
+  private readonly clock: Clock.Clock
+  private readonly tell: (passed: Passed) => void
+  /** Up to which byte the input was told. */
+  private toldTo: number
+  private readonly ends = { in: false, out: false }
+
+  constructor(transport: Transport<E>, tap: Tap, clock: Clock.Clock) {
+    const { localAddress, remoteAddress } = transport
+    this.transport = transport
+    this.clock = clock
+    this.tell = tap({ localAddress, remoteAddress, at: clock.unsafeCurrentTimeMillis() })
+    this.toldTo = this.position()
+  }
+
+  /** How many bytes of the input are taken. */
+  private position(): number {
+    const { bytesRead, unread } = this.transport.stats()
+    return bytesRead - unread
+  }
+
+  read(chunk: Uint8Array): void {
+    const position = this.position()
+    const fresh = Math.min(chunk.length, position - this.toldTo)
+    if (fresh <= 0) return
+    this.toldTo = position
+    this.passed("data", "in", chunk.subarray(chunk.length - fresh))
+  }
+
+  passed(kind: Passed["kind"], direction: Passed["direction"], bytes: Uint8Array = nothing): void {
+    if (kind === "data" && bytes.length === 0) return
+    this.tell({ kind, direction, at: this.clock.unsafeCurrentTimeMillis(), bytes })
+  }
+
+  ended(direction: Passed["direction"]): void {
+    if (this.ends[direction]) return
+    this.ends[direction] = true
+    this.passed("end", direction)
+  }
+
+  readonly closed = (reason: CloseReason<E>): void => {
+    if (reason._tag === "Lost") {
+      const { side } = reason.error as { readonly side?: unknown }
+      return this.passed("reset", side === "local" || side === undefined ? "out" : "in")
+    }
+    const order = reason.firstEnded === "local" ? ["out", "in"] as const : ["in", "out"] as const
+    for (const direction of order) {
+      if (direction === "out" || reason.peerEnded) this.ended(direction)
+    }
+  }
+}
+
+const nothing: Uint8Array = new Uint8Array(0)
+
+// -----------------------------------------------------------------------------
+// taps
+// -----------------------------------------------------------------------------
+
+/**
+ * Lines for people: for each chunk one with the addresses, `->` or `<-` between them, and the number of bytes; and then 16
+ * bytes a line, with their offset in that direction, in hexadecimal and as text.
+ *
+ * @since 0.1.0
+ * @category taps
+ */
+export const hexdump = (print: (line: string) => void): Tap => ({ localAddress, remoteAddress }) => {
+  const offsets = { in: 0, out: 0 }
+  return ({ bytes, direction, kind }) => {
+    const arrow = direction === "out" ? "->" : "<-"
+    const what = kind === "data" ? `${bytes.length} bytes` : kind
+    print(`${Address.format(localAddress)} ${arrow} ${Address.format(remoteAddress)} ${what}`)
+    for (let at = 0; at < bytes.length; at += 16) {
+      const row = Array.from(bytes.subarray(at, at + 16))
+      const hex = row.map((byte) => byte.toString(16).padStart(2, "0")).join(" ")
+      const text = row.map((byte) => byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : ".").join("")
+      print(`${(offsets[direction] + at).toString(16).padStart(8, "0")}  ${hex.padEnd(47)}  ${text}`)
+    }
+    offsets[direction] += bytes.length
+  }
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface PcapngOptions {
+  /** Whether this side has dialled (`client`, the default) or accepted (`server`): whose SYN comes first. */
+  readonly side?: "client" | "server" | undefined
+}
+
+/**
+ * A capture that Wireshark and tshark read, pcapng (draft-ietf-opsawg-pcapng), in blocks that are whole in themselves: the
+ * header at once, and then whatever passes, of all connections that the tap listens to.
+ *
+ * What passes are bytes, not packets: these are made up, with right checksums, handshakes, sequence numbers and
+ * acknowledgements, each chunk in as few as can be. An address that is not of TCP is shown as 127.0.0.1, with ports of its
+ * own.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as MemoryTransport from "effect-transport/memory/MemoryTransport"
+ * import * as Wiretap from "effect-transport/policy/Wiretap"
+ *
+ * const blocks: Array<Uint8Array> = [] // or: (block) => file.write(block)
+ * const tapped = Wiretap.make(Wiretap.pcapng((block) => blocks.push(block)))
+ *
+ * const program = Effect.scoped(Effect.gen(function*() {
+ *   const [left] = yield* MemoryTransport.pair()
+ *   const transport = yield* tapped(left)
+ *   yield* transport.write(new TextEncoder().encode("hello"))
+ * }))
+ * ```
+ *
+ * @since 0.1.0
+ * @category taps
+ */
+export const pcapng = (write: (block: Uint8Array) => void, options: PcapngOptions = {}): Tap => {
+  write(Pcapng.sectionHeader("effect-transport"))
+  write(Pcapng.interfaceDescription("wiretap"))
+  let connections = 0
+  return (connection) => {
+    const { local, remote } = shownAs(connection, ++connections)
+    const send = (at: number, direction: "in" | "out", bytes: Uint8Array) =>
+      write(Pcapng.enhancedPacket({ interface: 0, direction, at: BigInt(at) * 1_000_000n, bytes }))
+    return segments(local, remote, options.side ?? "client", connection.at, send)
+  }
+}
+
+const shownAs = ({ localAddress, remoteAddress }: Connection, number: number) =>
+  localAddress._tag === "TcpAddress" && remoteAddress._tag === "TcpAddress" &&
+    localAddress.family === remoteAddress.family
+    ? { local: localAddress, remote: remoteAddress }
+    : { local: Address.tcp("127.0.0.1", number % 65536), remote: Address.tcp("127.0.0.1", 65535 - number % 65536) }
+
+interface Flags {
+  readonly syn?: boolean
+  readonly ack?: boolean
+  readonly fin?: boolean
+  readonly rst?: boolean
+}
+
+/** Each segment is acknowledged at once, so that none exceeds the window of the other side. */
+const segments = (
+  local: Address.TcpAddress,
+  remote: Address.TcpAddress,
+  side: "client" | "server",
+  openedAt: number,
+  send: (at: number, direction: "in" | "out", bytes: Uint8Array) => void
+): (passed: Passed) => void => {
+  const next = { in: 0, out: 0 }
+  let identification = 0
+  const segment = (at: number, direction: "in" | "out", flags: Flags, payload = nothing) => {
+    const [source, destination] = direction === "out" ? [local, remote] : [remote, local]
+    const sequence = next[direction] >>> 0
+    const acknowledgement = next[direction === "out" ? "in" : "out"] >>> 0
+    const options = flags.syn ? handshakeOptions(maxPayload, 0) : undefined
+    identification = identification + 1 & 0xffff
+    send(
+      at,
+      direction,
+      tcpPacket({
+        ...flags,
+        source,
+        destination,
+        sequence,
+        acknowledgement,
+        options,
+        payload,
+        identification,
+        window: 65535
+      })
+    )
+    next[direction] += payload.length + (flags.syn || flags.fin ? 1 : 0)
+  }
+  const answered = (at: number, direction: "in" | "out", flags: Flags, payload?: Uint8Array) => {
+    segment(at, direction, { ...flags, ack: true }, payload)
+    segment(at, direction === "out" ? "in" : "out", { ack: true })
+  }
+  const [first, second] = side === "client" ? ["out", "in"] as const : ["in", "out"] as const
+  segment(openedAt, first, { syn: true })
+  segment(openedAt, second, { syn: true, ack: true })
+  segment(openedAt, first, { ack: true })
+  return ({ at, bytes, direction, kind }) => {
+    if (kind === "reset") return segment(at, direction, { rst: true, ack: true })
+    if (kind === "end") return answered(at, direction, { fin: true })
+    for (let from = 0; from < bytes.length; from += maxPayload) {
+      answered(at, direction, {}, bytes.subarray(from, from + maxPayload))
+    }
+  }
+}

@@ -1,0 +1,102 @@
+/**
+ * The faults of `Rule` on any transport, a real one as well: what Toxiproxy does as a process, as a network layer.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { ConnectionLost } from "../ConnectionError.ts"
+import { WriteAfterEnd } from "../ConnectionError.ts"
+import * as Driver from "../Driver.ts"
+import * as NetworkLayer from "../NetworkLayer.ts"
+import * as Relay from "../Relay.ts"
+import type { Limits, Transport } from "../Transport.ts"
+import type { Rule } from "./Rule.ts"
+import * as SimNetwork from "./SimNetwork.ts"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface FaultOptions extends Limits {
+  /** In these the user of the layer is the host `here`, the peer the host `there`. Times count from the layer's start. */
+  readonly rules: ReadonlyArray<Rule>
+  /** What all chance comes from: 0. */
+  readonly seed?: number | undefined
+}
+
+/**
+ * A layer through which the bytes take a simulated connection on their way, to which the rules apply: delay, bandwidth, slices, limits,
+ * stalls, slow ends and resets befall both directions, or that from `here` or `there` alone.
+ *
+ * It is a proxy, in the same process: what the rules do to the connection both ends see, this one at once, the peer
+ * as an end or a reset of the carrier. It goes by the Clock. One fiber serves it while it is open.
+ *
+ * The layer's failures are those of a connection, and the carrier's own where that was lost; addresses are the carrier's.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as MemoryTransport from "effect-transport/memory/MemoryTransport"
+ * import * as FaultLayer from "effect-transport/testing/FaultLayer"
+ * import * as Rule from "effect-transport/testing/Rule"
+ *
+ * const cut = FaultLayer.make({ rules: [Rule.reset({ from: "there", afterBytes: 3 })] })
+ *
+ * const program = Effect.scoped(Effect.gen(function*() {
+ *   const [left, right] = yield* MemoryTransport.pair()
+ *   const client = yield* cut(left)
+ *   yield* right.write(new Uint8Array(5))
+ *   console.log((yield* client.pull)?.length) // 3
+ *   return yield* Effect.flip(client.pull)
+ * }))
+ *
+ * console.log((await Effect.runPromise(program))._tag) // ConnectionReset
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make =
+  (options: FaultOptions) =>
+  <E>(transport: Transport<E>): Effect.Effect<Transport<E | ConnectionLost>, never, Scope.Scope> =>
+    Effect.gen(function*() {
+      const sim = yield* SimNetwork.make({ hosts: ["here", "there"], latency: 0, seed: options.seed })
+      const [near, far] = yield* connected(sim, options)
+      for (const rule of options.rules) yield* sim.apply(rule)
+      let carrierLoss: { readonly error: E } | undefined
+      const relay = Effect.catchAll(Relay.run(far, transport), (failure) =>
+        Effect.sync(() => {
+          if (failure._tag === "RelayLost" && failure.side === "right" && !(failure.error instanceof WriteAfterEnd)) {
+            carrierLoss = { error: failure.error as E }
+          }
+        }))
+      yield* Effect.forkScoped(Effect.interruptible(relay))
+      // Once more, so that it ends while there is still a relay to the carrier.
+      yield* Driver.closeWithScope(near)
+      const { localAddress, options: settings, remoteAddress, unsafeHandle } = transport
+      const asTheCarriers = (error: ConnectionLost): E | ConnectionLost =>
+        carrierLoss !== undefined && error.side === "peer" ? carrierLoss.error : withAddresses(error, transport)
+      return NetworkLayer.derive<E | ConnectionLost>(NetworkLayer.mapError(near, asTheCarriers), {
+        localAddress,
+        remoteAddress,
+        options: settings,
+        unsafeHandle
+      })
+    })
+
+/** Both ends of a simulated connection, opened before any rule applies. */
+const connected = (sim: SimNetwork.SimNetwork["Type"], limits: Limits) =>
+  Effect.gen(function*() {
+    const listener = yield* sim.networkOf("there").listen(sim.addressOf("there", 1))
+    const near = yield* sim.networkOf("here").connect(listener.address, limits)
+    const far = yield* listener.accept
+    yield* listener.close
+    return [near, far] as const
+  }).pipe(Effect.orDie)
+
+/** The error as it would be if the carrier had failed with it. */
+const withAddresses = (error: ConnectionLost, { localAddress, remoteAddress }: Transport<unknown>): ConnectionLost => {
+  const Lost = error.constructor as new(detail: object) => ConnectionLost
+  return new Lost({ ...error, localAddress, remoteAddress })
+}

@@ -1,0 +1,212 @@
+/**
+ * Time that jumps: when everything that could run has run, it is at once as late as the next timer. An hour of timeouts,
+ * back-off and slow links passes as fast as the program computes, and the same every time.
+ *
+ * It is an ordinary `Clock` of Effect: whatever sleeps, times out, repeats on a schedule, and every deadline of a
+ * transport goes by it. `TestClock` is the other way to test with time: there the test moves it, here nobody has to.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
+import { async } from "../internal/async.ts"
+import { Heap } from "../internal/heap.ts"
+import type { Scheduling } from "../internal/timers.ts"
+import * as Turn from "../internal/turn.ts"
+
+// -----------------------------------------------------------------------------
+// models
+// -----------------------------------------------------------------------------
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** The time at which it starts, as milliseconds since 1970: 0. */
+  readonly start?: number | undefined
+  /**
+   * What happens when everything waits and no timer is left: the program fails with `Deadlock`, the default; or it is
+   * waited for what comes from outside (files, real sockets, other processes), in real time, while the clock stands still.
+   */
+  readonly whenStuck?: "fail" | "wait" | undefined
+}
+
+/**
+ * Every fiber waits, and no timer is left that could wake one: the program would wait for ever. It was interrupted, and its
+ * finalizers have run. (What a simulated kernel does in the background, such as to probe a peer, can go on for ever: a day of
+ * that alone is one too.)
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class Deadlock extends Data.TaggedError("Deadlock")<{
+  /** When, by the virtual clock: milliseconds since its start. */
+  readonly after: number
+}> {
+  override get message() {
+    return `Deadlock after ${Duration.format(Duration.millis(this.after))} of virtual time: ` +
+      `everything waits, and no timer is left. ` +
+      `(A program that waits for something real, a file or a socket, needs whenStuck: "wait".)`
+  }
+}
+
+/** So many timers come in one turn of the event loop, at most. */
+const turnLimit = 1000
+
+/** In milliseconds: so long it goes on with nothing left but timers in the background, which could go on for ever. */
+const patience = 86_400_000
+
+interface Timer {
+  run: (() => void) | undefined
+  readonly background: boolean
+}
+
+class Jumping implements Clock.Clock, Scheduling {
+  readonly [Clock.ClockTypeId]: Clock.ClockTypeId = Clock.ClockTypeId
+  private readonly timers = new Heap<Timer>()
+  private readonly start: number
+  private now: number
+  private running = false
+  /** Timers that are set, not in the background. */
+  private awaited = 0
+  /** When the last one of them came. */
+  private last: number
+  private readonly onStuck: () => void
+
+  constructor(start: number, onStuck: () => void) {
+    this.start = this.now = this.last = start
+    this.onStuck = onStuck
+  }
+
+  get elapsed(): number {
+    return this.last - this.start
+  }
+
+  // Whole milliseconds, as everybody expects of this one.
+  readonly unsafeCurrentTimeMillis = () => Math.floor(this.now)
+  readonly unsafeCurrentTimeNanos = () => BigInt(Math.round(this.now * 1e6))
+  readonly currentTimeMillis = Effect.sync(this.unsafeCurrentTimeMillis)
+  readonly currentTimeNanos = Effect.sync(this.unsafeCurrentTimeNanos)
+
+  readonly sleep = (duration: Duration.Duration): Effect.Effect<void> =>
+    async<void>((resume) => this.unsafeSchedule(Duration.toMillis(duration), () => resume(Effect.void)))
+
+  readonly unsafeSchedule: Scheduling["unsafeSchedule"] = (delay, run, background = false) => {
+    if (delay === Infinity) return () => {}
+    const timer: Timer = { run, background }
+    this.timers.push(this.now + Math.max(0, delay), timer)
+    if (!background) this.awaited++
+    return () => void this.take(timer)
+  }
+
+  private take(timer: Timer): Timer["run"] {
+    const { run } = timer
+    if (run !== undefined && !timer.background) this.awaited--
+    timer.run = undefined
+    return run
+  }
+
+  begin(): void {
+    this.running = true
+    Turn.whenTurned(this.look)
+  }
+
+  end(): void {
+    this.running = false
+  }
+
+  private readonly look = (idle: boolean): void => {
+    if (!this.running) return
+    if (!idle || this.jump()) return Turn.whenTurned(this.look)
+    this.onStuck()
+    // Whatever comes now comes from outside: it is not waited for with all of the CPU.
+    setTimeout(() => Turn.whenTurned(this.look), 1)
+  }
+
+  /** To the next timer that has not been cancelled, and all of its instant: each an event of its own. */
+  private jump(): boolean {
+    if (this.awaited === 0 && this.timers.least > this.last + patience) return false
+    let fired = 0
+    // A timer of 0 that is set again and again must not hold the event loop, or nobody could interrupt it.
+    while (this.timers.size > 0 && fired < turnLimit && (fired === 0 || this.timers.least <= this.now)) {
+      const at = this.timers.least
+      const timer = this.timers.pop()!
+      const run = this.take(timer)
+      if (run === undefined) continue
+      fired++
+      this.now = at
+      if (!timer.background) this.last = at
+      Turn.event(run)(undefined)
+    }
+    return fired > 0
+  }
+}
+
+// -----------------------------------------------------------------------------
+// running
+// -----------------------------------------------------------------------------
+
+/**
+ * Runs a program in a time of its own, which starts at 0 and jumps to the next timer whenever everything waits.
+ *
+ * Fails as the program does, and with `Deadlock` when nothing is left that could wake it. Its fibers run in a fixed order:
+ * a program that takes nothing from outside does the same each time. Interrupted, it interrupts the program, whose
+ * finalizers still have their time.
+ *
+ * Work that is really outside is not seen: while a file is read the clock would jump, or report a deadlock. Promises that
+ * wait for nothing outside are no such work.
+ *
+ * @example
+ * ```ts
+ * import * as Clock from "effect/Clock"
+ * import * as Effect from "effect/Effect"
+ * import * as VirtualClock from "effect-transport/testing/VirtualClock"
+ *
+ * const program = Effect.zipRight(Effect.sleep("1 hour"), Clock.currentTimeMillis)
+ *
+ * console.log(await Effect.runPromise(VirtualClock.run(program))) // 3600000, at once
+ * ```
+ *
+ * @since 0.1.0
+ * @category running
+ */
+export const run = <A, E, R>(
+  effect: Effect.Effect<A, E, R>,
+  options: Options = {}
+): Effect.Effect<A, E | Deadlock, R> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.suspend(() => {
+      let deadlock: Deadlock | undefined
+      let giveUp: () => void = () => {}
+      const clock = new Jumping(options.start ?? 0, () => {
+        if (options.whenStuck === "wait") return
+        // A second time: the finalizers wait for ever as well, and there is nothing more that could be done.
+        if (deadlock !== undefined) return giveUp()
+        deadlock = new Deadlock({ after: clock.elapsed })
+        fiber?.unsafeInterruptAsFork(FiberId.none)
+      })
+      let fiber: Fiber.RuntimeFiber<A, E> | undefined
+      const program = restore(effect).pipe(Effect.withClock(clock), Effect.withScheduler(Turn.scheduler))
+      const outcome = (exit: Exit.Exit<A, E>): Effect.Effect<A, E | Deadlock> =>
+        deadlock !== undefined && Exit.isFailure(exit) && Cause.isInterrupted(exit.cause) ? Effect.fail(deadlock) : exit
+      const wait = Effect.async<A, E | Deadlock>((resume) => {
+        giveUp = () => resume(Effect.fail(deadlock!))
+        fiber?.addObserver((exit) => resume(outcome(exit)))
+      })
+      return Effect.flatMap(Effect.forkDaemon(program), (forked) => {
+        fiber = forked
+        clock.begin()
+        return Effect.ensuring(
+          Effect.onInterrupt(restore(wait), () => Fiber.interrupt(forked)),
+          Effect.sync(() => clock.end())
+        )
+      })
+    })
+  )

@@ -1,0 +1,207 @@
+/**
+ * Notes what goes over a transport, from above it.
+ *
+ * Input is put back and taken anew once it is noted, because the carrier's `pull` has to be the last step of a pull: how
+ * far it had been noted, the carrier's counters tell. Writers come one after the other, so that what the carrier accepts
+ * meanwhile is that writer's: what an interrupted one got in, its exit does not tell.
+ *
+ * @internal
+ */
+import type * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type { LossDetail, WriteAfterEnd } from "../../ConnectionError.ts"
+import { async } from "../../internal/async.ts"
+import * as NetworkLayer from "../../NetworkLayer.ts"
+import type { CloseReason, Transport } from "../../Transport.ts"
+import type { Event, Transcript } from "../Transcript.ts"
+
+/** A writer in its turn, or waiting for it. */
+interface Turn {
+  begin: (() => void) | undefined
+}
+
+type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+export class Recorder<E> {
+  private readonly carrier: Transport<E>
+  private readonly clock: Clock.Clock
+  private readonly start: number
+  private readonly events: Array<Event> = []
+  private readonly turns: Array<Turn> = []
+  /** How much of the input is noted. */
+  private position: number
+  private peerEnded = false
+  private localEnded = false
+  private localClosed = false
+  private over = false
+
+  constructor(carrier: Transport<E>, clock: Clock.Clock) {
+    this.carrier = carrier
+    this.clock = clock
+    this.start = clock.unsafeCurrentTimeMillis()
+    this.position = this.inputPosition
+  }
+
+  readonly transcript = (): Transcript => ({
+    localAddress: this.carrier.localAddress,
+    remoteAddress: this.carrier.remoteAddress,
+    startedAt: this.start,
+    events: [...this.events]
+  })
+
+  // --- input -----------------------------------------------------------------------
+
+  readonly pull: Effect.Effect<Uint8Array | null, E> = Effect.suspend(() =>
+    Effect.zipRight(
+      Effect.uninterruptibleMask((restore) =>
+        Effect.flatMap(restore(this.carrier.pull), (chunk) => {
+          if (chunk === null) return Effect.sync(this.inputEnded)
+          this.received(chunk)
+          return this.carrier.unread(chunk)
+        })
+      ),
+      this.carrier.pull
+    )
+  )
+
+  /** How much of it was pulled, and not put back. */
+  private get inputPosition(): number {
+    const { bytesRead, unread } = this.carrier.stats()
+    return bytesRead - unread
+  }
+
+  private received(chunk: Uint8Array): void {
+    const fresh = Math.min(this.inputPosition - this.position, chunk.length)
+    if (fresh <= 0) return
+    this.position += fresh
+    this.note({ _tag: "Data", at: this.now, from: "peer", chunks: [chunk.slice(chunk.length - fresh)] })
+  }
+
+  private readonly inputEnded = (): void => {
+    if (this.peerEnded) return
+    this.peerEnded = true
+    this.note({ _tag: "End", at: this.now, from: "peer" })
+  }
+
+  // --- output ----------------------------------------------------------------------
+
+  readonly writeAll = (chunks: Iterable<Uint8Array>): Effect.Effect<void, E | WriteAfterEnd> =>
+    Effect.uninterruptibleMask((restore) => {
+      const all = Array.from(chunks)
+      return this.inTurn(
+        restore,
+        Effect.suspend(() => {
+          const before = this.accepted
+          return Effect.onExit(
+            this.carrier.writeAll(all),
+            (exit) => Effect.sync(() => this.sent(Exit.isSuccess(exit) ? all : first(all, this.accepted - before)))
+          )
+        })
+      )
+    })
+
+  private get accepted(): number {
+    const { buffered, bytesWritten } = this.carrier.stats()
+    return bytesWritten + buffered
+  }
+
+  /** Those who wait for their turn wait for room as well. */
+  get writersWaiting(): number {
+    return Math.max(0, this.turns.length - 1)
+  }
+
+  private inTurn<A, E>(restore: Restore, effect: Effect.Effect<A, E>): Effect.Effect<A, E> {
+    const turn: Turn = { begin: undefined }
+    this.turns.push(turn)
+    const begun = async<void>((resume) => {
+      turn.begin = () => resume(Exit.void)
+      if (this.turns[0] === turn) turn.begin()
+      return () => {}
+    })
+    return Effect.ensuring(
+      restore(this.turns[0] === turn ? effect : Effect.zipRight(begun, effect)),
+      Effect.sync(() => {
+        this.turns.splice(this.turns.indexOf(turn), 1)
+        this.turns[0]?.begin?.()
+      })
+    )
+  }
+
+  private sent(chunks: ReadonlyArray<Uint8Array>): void {
+    const copies = chunks.filter(({ length }) => length > 0).map((chunk) => new Uint8Array(chunk))
+    if (copies.length > 0) this.note({ _tag: "Data", at: this.now, from: "local", chunks: copies })
+  }
+
+  // --- ending ----------------------------------------------------------------------
+
+  readonly closeWrite: Effect.Effect<void, E> = Effect.suspend(() => {
+    this.ended()
+    return this.carrier.closeWrite
+  })
+
+  readonly close: Effect.Effect<void> = Effect.suspend(() => {
+    this.ended()
+    // Where it has not, the connection was lost before.
+    if (this.localEnded && !this.localClosed && !this.over) {
+      this.localClosed = true
+      this.note({ _tag: "Close", at: this.now, from: "local" })
+    }
+    return Effect.zipRight(this.carrier.close, Effect.asVoid(this.closed))
+  })
+
+  readonly abort: Effect.Effect<void> = Effect.suspend(() =>
+    Effect.zipRight(this.carrier.abort, Effect.asVoid(this.closed))
+  )
+
+  readonly closed: Effect.Effect<CloseReason<E>> = Effect.suspend(() =>
+    Effect.map(this.carrier.closed, (reason) => {
+      if (!this.over && reason._tag === "Lost") this.note({ _tag: "Loss", at: this.now, ...lossOf(reason.error) })
+      this.over = true
+      return reason
+    })
+  )
+
+  private ended(): void {
+    if (this.localEnded || !this.carrier.outgoing.isActive()) return
+    this.localEnded = true
+    this.note({ _tag: "End", at: this.now, from: "local" })
+  }
+
+  // --- noting ----------------------------------------------------------------------
+
+  private get now(): number {
+    return Math.max(0, this.clock.unsafeCurrentTimeMillis() - this.start)
+  }
+
+  /** What is noted late belongs before the end that it came before: a write that was cut short, input that was read later. */
+  private note(event: Event): void {
+    const end = this.events.findIndex(({ _tag, from }) =>
+      _tag === "Loss" || _tag === "End" && from === event.from && event._tag === "Data"
+    )
+    if (end < 0) this.events.push(event)
+    else this.events.splice(end, 0, { ...event, at: this.events[end]!.at })
+  }
+}
+
+/** The chunks that so many bytes are. */
+const first = (chunks: ReadonlyArray<Uint8Array>, bytes: number): ReadonlyArray<Uint8Array> => {
+  if (bytes <= 0) return []
+  let left = bytes
+  return chunks.filter(({ length }) => (left -= length) >= 0)
+}
+
+const lossOf = (error: unknown) => {
+  const { _tag, code, side, syscall } = error as { readonly _tag?: unknown } & Partial<LossDetail>
+  return { from: side ?? "network", error: typeof _tag === "string" ? _tag : String(error), code, syscall } as const
+}
+
+/** The transport that notes what goes over it. */
+export const derive = <E>(carrier: Transport<E>, recorder: Recorder<E>): Transport<E> => {
+  const { abort, close, closed, closeWrite, pull, writeAll } = recorder
+  const stats = () => {
+    const counters = carrier.stats()
+    return { ...counters, writersWaiting: counters.writersWaiting + recorder.writersWaiting }
+  }
+  return NetworkLayer.derive<E, E>(carrier, { abort, close, closed, closeWrite, pull, stats, writeAll })
+}

@@ -1,0 +1,54 @@
+/**
+ * TCP segments (RFC 9293 §3.1), with sequence numbers that never wrap.
+ *
+ * @internal
+ */
+import type * as Address from "../../../Address.ts"
+import type { Packet } from "../../Rule.ts"
+
+export interface Segment {
+  readonly source: Address.TcpAddress
+  readonly destination: Address.TcpAddress
+  readonly syn?: true
+  readonly ack?: true
+  readonly fin?: true
+  readonly rst?: true
+  /** Of the first byte of the payload. SYN and FIN take a number each. */
+  readonly sequence: number
+  readonly acknowledgement: number
+  readonly window: number
+  readonly payload: Uint8Array
+}
+
+export const nothing = new Uint8Array(0)
+
+/** How many sequence numbers it takes. */
+export const lengthOf = (segment: Segment): number =>
+  segment.payload.length + (segment.syn ? 1 : 0) + (segment.fin ? 1 : 0)
+
+export const kindOf = (segment: Segment): Packet["kind"] =>
+  segment.rst
+    ? "RST"
+    : segment.syn
+    ? "SYN"
+    : segment.payload.length > 0
+    ? "DATA"
+    : segment.fin
+    ? "FIN"
+    : "ACK"
+
+/** Both ends of a connection, as the sender of a segment would call it. */
+export const tuple = (here: Address.TcpAddress, there: Address.TcpAddress): string =>
+  `${here.host}|${here.port}|${there.host}|${there.port}`
+
+/** The answer to a segment that no connection is there for (RFC 9293 §3.10.7.1). */
+export const resetFor = (segment: Segment): Segment => ({
+  source: segment.destination,
+  destination: segment.source,
+  rst: true,
+  ack: true,
+  sequence: segment.ack ? segment.acknowledgement : 0,
+  acknowledgement: segment.sequence + lengthOf(segment),
+  window: 0,
+  payload: nothing
+})

@@ -1,0 +1,230 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
+import * as Scope from "effect/Scope"
+import * as TestClock from "effect/TestClock"
+import * as fs from "node:fs"
+import * as Address from "../../src/Address.ts"
+import * as MemoryTransport from "../../src/memory/MemoryTransport.ts"
+import * as NetworkLayer from "../../src/NetworkLayer.ts"
+import * as Wiretap from "../../src/policy/Wiretap.ts"
+import { sweep } from "../../src/testing/InterruptSweep.ts"
+import type { Transport } from "../../src/Transport.ts"
+import { ascii, bytes, counting, joined, text } from "../support/bytes.ts"
+import { settle } from "../support/fibers.ts"
+import * as Peer from "../support/peer.ts"
+import { has, run } from "../support/tool.ts"
+
+/** What was told: `>` for out, `<` for in. */
+const recorder = () => {
+  const told: Array<string> = []
+  const tap: Wiretap.Tap = () => ({ bytes, direction, kind }) =>
+    void told.push(`${direction === "out" ? ">" : "<"}${kind === "data" ? text(bytes) : `(${kind})`}`)
+  return { told, tap }
+}
+
+const tapped = (pair: MemoryTransport.PairOptions = {}) =>
+  Effect.gen(function*() {
+    const [carrier, peer] = yield* MemoryTransport.pair(pair)
+    const { tap, told } = recorder()
+    return { carrier, peer, told, transport: yield* Wiretap.make(tap)(carrier) }
+  })
+
+describe("make", () => {
+  const sent = Effect.tap(
+    tapped({ chunks: [3], lingerTimeout: 0 }),
+    ({ peer }) => Effect.zip(peer.write(ascii("abcdef")), peer.closeWrite)
+  )
+
+  it.scoped("tells what passes in both directions, and the ends", () =>
+    Effect.gen(function*() {
+      const { peer, told, transport } = yield* tapped()
+      yield* transport.write(ascii("a"))
+      yield* peer.write(ascii("b"))
+      assert.strictEqual(text((yield* transport.pull)!), "b")
+      yield* transport.writeAll([ascii("c"), ascii("d")])
+      yield* transport.closeWrite
+      yield* peer.closeWrite
+      assert.isNull(yield* transport.pull)
+      assert.isNull(yield* transport.pull)
+      yield* transport.closed
+      yield* settle
+      assert.deepStrictEqual(told, [">a", "<b", ">c", ">d", ">(end)", "<(end)"])
+      assert.strictEqual(text(yield* Peer.readAll(peer)), "acd")
+    }))
+
+  it.scoped("tells what is put back once", () =>
+    Effect.gen(function*() {
+      const { peer, told, transport } = yield* tapped()
+      yield* peer.write(ascii("abc"))
+      yield* transport.unread((yield* transport.pull)!.subarray(1))
+      assert.strictEqual(text((yield* transport.pull)!), "bc")
+      yield* peer.write(ascii("d"))
+      assert.strictEqual(text((yield* transport.pull)!), "d")
+      assert.deepStrictEqual(told, ["<abc", "<d"])
+    }))
+
+  it.scoped("tells nothing of a write that was withdrawn, nor of one that was refused", () =>
+    Effect.gen(function*() {
+      const { peer, told, transport } = yield* tapped({ capacity: 0, highWaterMark: 1 })
+      yield* transport.write(ascii("a"))
+      const waiting = yield* Effect.fork(transport.write(ascii("b")))
+      yield* settle
+      yield* Fiber.interrupt(waiting)
+      assert.strictEqual(text((yield* peer.pull)!), "a")
+      const closing = yield* Effect.fork(transport.closeWrite)
+      assert.isNull(yield* peer.pull)
+      yield* Fiber.join(closing)
+      assert.strictEqual((yield* Effect.flip(transport.write(ascii("c"))))._tag, "WriteAfterEnd")
+      assert.deepStrictEqual(told, [">a", ">(end)"])
+    }))
+
+  it.scoped("tells a reset, and from where", () =>
+    Effect.gen(function*() {
+      for (const by of ["peer", "transport"] as const) {
+        const { told, ...ends } = yield* tapped()
+        yield* ends[by].abort
+        yield* ends.transport.closed
+        yield* settle
+        assert.deepStrictEqual(told, [by === "peer" ? "<(reset)" : ">(reset)"])
+      }
+    }))
+
+  it.live("an interruption of a pull loses nothing, and tells nothing twice", () =>
+    sweep({
+      setup: sent,
+      scenario: ({ transport }) => Effect.map(transport.pull, (chunk) => text(chunk!)),
+      check: ({ told, transport }, exit) =>
+        Effect.map(Peer.readAll(transport), (rest) => {
+          assert.include(Exit.isSuccess(exit) ? ["def"] : ["abcdef", "def"], text(rest))
+          assert.deepStrictEqual(told, ["<abc", "<def", "<(end)"])
+        })
+    }))
+})
+
+describe("hexdump", () => {
+  it.scoped("is lines, with offsets", () =>
+    Effect.gen(function*() {
+      const lines: Array<string> = []
+      const [left, peer] = yield* MemoryTransport.pair()
+      const from = NetworkLayer.derive(left, {
+        localAddress: Address.tcp("127.0.0.1", 1),
+        remoteAddress: Address.tcp("127.0.0.1", 2)
+      })
+      const transport = yield* Wiretap.make(Wiretap.hexdump((line) => lines.push(line)))(from)
+      yield* transport.write(counting(20, 0x5a))
+      yield* peer.write(ascii("x"))
+      yield* transport.pull
+      yield* transport.write(ascii("!"))
+      assert.deepStrictEqual(lines, [
+        "127.0.0.1:1 -> 127.0.0.1:2 20 bytes",
+        "00000000  5a 5b 5c 5d 5e 5f 60 61 62 63 64 65 66 67 68 69  Z[\\]^_`abcdefghi",
+        "00000010  6a 6b 6c 6d                                      jklm",
+        "127.0.0.1:1 <- 127.0.0.1:2 1 bytes",
+        "00000000  78                                               x",
+        "127.0.0.1:1 -> 127.0.0.1:2 1 bytes",
+        "00000014  21                                               !"
+      ])
+    }))
+
+  it.scoped("goes to the log", () =>
+    Effect.gen(function*() {
+      const lines: Array<unknown> = []
+      const logger = Logger.make(({ message }) => void lines.push(String(message)))
+      const [left] = yield* MemoryTransport.pair()
+      const transport = yield* Wiretap.log(left).pipe(
+        Effect.provide(Logger.replace(Logger.defaultLogger, logger)),
+        Logger.withMinimumLogLevel(LogLevel.Debug)
+      )
+      yield* transport.write(ascii("x"))
+      assert.deepStrictEqual(lines.length, 2)
+    }))
+})
+
+describe.skipIf(!has("tshark"))("pcapng (skipped: tshark is not installed)", () => {
+  const tshark = (capture: Uint8Array, ...args: ReadonlyArray<string>) =>
+    Effect.gen(function*() {
+      const file = `${yield* Peer.directory}/tap.pcapng`
+      fs.writeFileSync(file, capture)
+      const checked = ["-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE"]
+      const program = yield* run("tshark", ["-n", "-r", file, ...checked, ...args])
+      assert.strictEqual((yield* program.ended).code, 0, program.stderr)
+      return program.output.trim()
+    })
+
+  const addresses = [
+    ["IPv4", { localAddress: Address.tcp("192.0.2.1", 1024), remoteAddress: Address.tcp("192.0.2.2", 9) }],
+    ["IPv6", { localAddress: Address.tcp("2001:db8::1", 1024), remoteAddress: Address.tcp("2001:db8::2", 9) }],
+    ["no IP", {}]
+  ] as const
+
+  for (const [family, members] of addresses) {
+    it.scopedLive(`tshark reads it, and finds nothing wrong with it: ${family}`, () =>
+      Effect.gen(function*() {
+        const blocks: Array<Uint8Array> = []
+        const layer = Wiretap.make(Wiretap.pcapng((block) => blocks.push(block)))
+        const one = (talk: (transport: Transport, peer: Transport) => Effect.Effect<unknown, unknown>) =>
+          Effect.scoped(Effect.gen(function*() {
+            const [left, peer] = yield* MemoryTransport.pair({ capacity: 1 << 20, highWaterMark: 1 << 20 })
+            yield* talk(yield* layer(NetworkLayer.derive(left, members)), peer)
+          }))
+        yield* one((transport, peer) =>
+          Effect.gen(function*() {
+            yield* transport.write(ascii("hello"))
+            yield* transport.write(bytes(150_000, 7))
+            yield* peer.write(bytes(100_000, 8))
+            yield* peer.closeWrite
+            yield* Effect.all([Peer.readAll(transport), transport.closeWrite, Peer.readAll(peer)], {
+              concurrency: "unbounded"
+            })
+            yield* transport.closed
+          })
+        )
+        yield* settle
+        const capture = joined(blocks)
+        assert.strictEqual(
+          yield* tshark(capture, "-Y", "tcp.analysis.flags || _ws.malformed || _ws.expert.severity >= 0x600000"),
+          ""
+        )
+        const flags = yield* tshark(capture, "-T", "fields", "-e", "tcp.flags.str")
+        assert.strictEqual(flags.split("\n").filter((line) => line.includes("S")).length, 2)
+        assert.strictEqual(flags.split("\n").filter((line) => line.includes("F")).length, 2)
+        const followed = yield* tshark(capture, "-q", "-z", "follow,tcp,raw,0")
+        assert.include(followed, "68656c6c6f")
+        const lengths = (yield* tshark(capture, "-T", "fields", "-e", "tcp.len")).split("\n").map(Number)
+        assert.strictEqual(lengths.reduce((sum, length) => sum + length, 0), 250_005)
+      }))
+  }
+
+  it.scopedLive("a reset, and a server's side", () =>
+    Effect.gen(function*() {
+      const blocks: Array<Uint8Array> = []
+      const scope = yield* Scope.make()
+      const [left, peer] = yield* Scope.extend(MemoryTransport.pair(), scope)
+      const from = NetworkLayer.derive(left, addresses[0][1])
+      const transport = yield* Wiretap.make(Wiretap.pcapng((block) => blocks.push(block), { side: "server" }))(from)
+      yield* peer.abort
+      yield* transport.closed
+      yield* settle
+      const packets = yield* tshark(joined(blocks), "-T", "fields", "-e", "ip.src", "-e", "tcp.flags.str")
+      const seen = packets.split("\n").map((line) => line.replaceAll("·", ""))
+      assert.deepStrictEqual(seen, ["192.0.2.2\tS", "192.0.2.1\tAS", "192.0.2.2\tA", "192.0.2.2\tAR"])
+      yield* Scope.close(scope, Exit.void)
+    }))
+})
+
+it.scoped("a tap can listen to several connections, and is told the time of the Clock", () =>
+  Effect.gen(function*() {
+    const seen: Array<readonly [string, number]> = []
+    const layer = Wiretap.make(({ localAddress }) => ({ at }) => void seen.push([Address.format(localAddress), at]))
+    const [left, right] = yield* MemoryTransport.pair()
+    const [one, other] = [yield* layer(left), yield* layer(right)]
+    yield* TestClock.adjust(500)
+    yield* one.write(ascii("x"))
+    yield* TestClock.adjust(500)
+    yield* other.pull
+    assert.deepStrictEqual(seen, [[Address.format(left.localAddress), 500], [Address.format(right.localAddress), 1000]])
+  }))

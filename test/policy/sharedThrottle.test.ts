@@ -1,0 +1,130 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FastCheck from "effect/FastCheck"
+import * as Scope from "effect/Scope"
+import * as MemoryTransport from "../../src/memory/MemoryTransport.ts"
+import * as Throttle from "../../src/policy/Throttle.ts"
+import * as VirtualClock from "../../src/testing/VirtualClock.ts"
+import { rootFibers } from "../support/fibers.ts"
+
+const inTime = <A, E>(program: Effect.Effect<A, E>) => VirtualClock.run(program)
+
+interface Passed {
+  readonly at: number
+  readonly bytes: number
+  readonly connection: number
+}
+
+/** Reads from so many connections, whose peers always have something to say, for so long; what passed, and when. */
+const read = (limits: ReadonlyArray<Throttle.Limit>, connections: number, seconds: number) =>
+  Effect.scoped(Effect.gen(function*() {
+    const passed: Array<Passed> = []
+    const one = (connection: number) =>
+      Effect.gen(function*() {
+        const [carrier, peer] = yield* MemoryTransport.pair({ lingerTimeout: 0 })
+        const transport = yield* Throttle.make({ read: limits })(carrier)
+        yield* Effect.forkScoped(Effect.forever(peer.write(new Uint8Array(10_000))))
+        const pull = Effect.flatMap(transport.pull, (chunk) =>
+          Effect.map(Clock.currentTimeMillis, (at) => {
+            passed.push({ at, bytes: chunk!.length, connection })
+          }))
+        yield* Effect.forkScoped(Effect.forever(pull))
+      })
+    for (let connection = 0; connection < connections; connection++) yield* one(connection)
+    yield* Effect.sleep(seconds * 1000)
+    return [...passed]
+  }))
+
+const sum = (passed: ReadonlyArray<Passed>) => passed.reduce((total, { bytes }) => total + bytes, 0)
+
+describe("a rate that is shared", () => {
+  it("holds for all connections together, in every window, and is reached", () =>
+    FastCheck.assert(
+      FastCheck.asyncProperty(
+        FastCheck.integer({ min: 1, max: 6 }),
+        FastCheck.integer({ min: 1000, max: 20_000 }),
+        FastCheck.integer({ min: 100, max: 3000 }),
+        async (connections, bytesPerSecond, burst) => {
+          const program = Effect.flatMap(
+            Throttle.share({ bytesPerSecond, burst }),
+            (all) => read([all], connections, 2)
+          )
+          const passed = await Effect.runPromise(inTime(program))
+          let over = 0
+          for (let from = 0; from < passed.length; from++) {
+            let bytes = 0
+            for (let to = from; to < passed.length; to++) {
+              bytes += passed[to]!.bytes
+              const window = (passed[to]!.at - passed[from]!.at) / 1000
+              over = Math.max(over, bytes - Math.ceil(window * bytesPerSecond) - burst)
+            }
+          }
+          assert.strictEqual(over, 0)
+          assert.isAtLeast(sum(passed), bytesPerSecond * 1.8)
+        }
+      ),
+      { numRuns: 20 }
+    ))
+
+  it.live("gives everybody its turn", () =>
+    inTime(Effect.gen(function*() {
+      const all = yield* Throttle.share(100_000)
+      const passed = yield* read([all], 10, 10)
+      for (let connection = 0; connection < 10; connection++) {
+        assert.closeTo(sum(passed.filter((one) => one.connection === connection)), 100_000, 15_000)
+      }
+    })))
+
+  it.live("holds beside a connection's own", () =>
+    inTime(Effect.gen(function*() {
+      const all = yield* Throttle.share(100_000)
+      assert.closeTo(sum(yield* read([20_000, all], 1, 10)), 200_000, 5000)
+      assert.closeTo(sum(yield* read([20_000, all], 20, 10)), 1_000_000, 20_000)
+    })))
+
+  it.live("loses nothing to a connection that is interrupted, or goes away with a grant", () =>
+    inTime(
+      Effect.gen(function*() {
+        const all = yield* Throttle.share({ bytesPerSecond: 1000, burst: 1000 })
+        const scope = yield* Scope.make()
+        const [carrier, peer] = yield* MemoryTransport.pair({ lingerTimeout: 0 })
+        const transport = yield* Throttle.make({ write: all })(carrier)
+        const gone = yield* Effect.gen(function*() {
+          const [other] = yield* MemoryTransport.pair({
+            capacity: 0,
+            highWaterMark: 1,
+            lowWaterMark: 0,
+            lingerTimeout: 0
+          })
+          // It is full: what is granted waits for room.
+          yield* other.write(new Uint8Array(10))
+          return yield* Throttle.make({ write: all })(other)
+        }).pipe(Scope.extend(scope))
+        // All of the burst is granted to the one that cannot use it.
+        yield* gone.write(new Uint8Array(1000))
+        yield* transport.write(new Uint8Array(1000))
+        yield* Effect.sleep("1 millis")
+        assert.strictEqual(all.waiting(), 1)
+        yield* Scope.close(scope, Exit.fail("abort"))
+        const start = yield* Clock.currentTimeMillis
+        for (let bytes = 0; bytes < 1000;) bytes += (yield* peer.pull)!.length
+        assert.isBelow((yield* Clock.currentTimeMillis) - start, 600)
+        assert.strictEqual(all.waiting(), 0)
+      }).pipe(Effect.scoped)
+    ))
+
+  it.live("leaves nothing", () =>
+    Effect.gen(function*() {
+      const before = yield* rootFibers
+      yield* inTime(Effect.flatMap(Throttle.share(10_000), (all) => read([all], 3, 2)))
+      assert.strictEqual(yield* rootFibers, before)
+    }))
+
+  it.effect("a wrong rate is a RangeError", () =>
+    Effect.gen(function*() {
+      const exit = yield* Effect.exit(Throttle.share(0))
+      assert(Exit.isFailure(exit) && exit.cause._tag === "Die" && exit.cause.defect instanceof RangeError)
+    }))
+})

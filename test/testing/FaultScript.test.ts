@@ -1,0 +1,133 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FastCheck from "effect/FastCheck"
+import * as Fiber from "effect/Fiber"
+import * as Network from "../../src/Network.ts"
+import * as FaultScript from "../../src/testing/FaultScript.ts"
+import * as Rule from "../../src/testing/Rule.ts"
+import * as SimNetwork from "../../src/testing/SimNetwork.ts"
+
+const hosts = ["a", "b", "c"]
+
+const millisOf = (duration: Duration.DurationInput | undefined) => Duration.toMillis(duration ?? 0)
+
+/** Connects once, in the fifth second, and expects it to succeed. */
+const naive = Effect.gen(function*() {
+  const sim = yield* SimNetwork.SimNetwork
+  yield* SimNetwork.boot(Effect.zipRight(Network.listen(sim.addressOf("a", 80)), Effect.never), "a")
+  yield* Effect.sleep("5 seconds")
+  yield* SimNetwork.on(Network.connect(sim.addressOf("a", 80)), "b")
+})
+
+describe("a fault script", () => {
+  it.prop("keeps within its hosts, times and number of rules, and can always be run", [
+    FaultScript.arbitrary({ hosts, within: "3 seconds", longest: "1 second", maxRules: 4 })
+  ], ([script]) => {
+    assert.isAtMost(script.length, 4)
+    for (const rule of script) {
+      const { at, for: duration } = rule as Rule.When
+      assert.isTrue(millisOf(at) > 0 && millisOf(at) <= 3000)
+      assert.isTrue(millisOf(duration) > 0 && millisOf(duration) <= 1000)
+    }
+    return Exit.isSuccess(Effect.runSyncExit(Effect.scoped(SimNetwork.make({ hosts, rules: script }))))
+  })
+
+  it("has all kinds of faults, or those that are asked for", () => {
+    const kinds = (options: Partial<FaultScript.ScriptOptions>) =>
+      new Set(
+        FastCheck.sample(FaultScript.arbitrary({ hosts, ...options }), { seed: 1, numRuns: 300 })
+          .flatMap((script) => script.map(({ _tag }) => _tag))
+      )
+    assert.strictEqual(kinds({}).size, 12)
+    assert.deepStrictEqual([...kinds({ kinds: ["Limit", "Names", "Descriptors"] })].toSorted(), [
+      "Descriptors",
+      "Limit",
+      "Names"
+    ])
+  })
+
+  it("is printed as the code that makes it", () => {
+    const script = [
+      Rule.partition({ between: [["a"], ["b", "c"]], at: "300 millis", for: Duration.seconds(2) }),
+      Rule.drop({ from: "a", to: undefined, rate: 0.5 }),
+      Rule.down({})
+    ]
+    assert.strictEqual(
+      FaultScript.format(script),
+      `[
+  Rule.partition({ between: [["a"], ["b", "c"]], at: "300 millis", for: "2000 millis" }),
+  Rule.drop({ from: "a", rate: 0.5 }),
+  Rule.down({})
+]`
+    )
+    assert.strictEqual(FaultScript.format([]), "[]")
+  })
+})
+
+describe("FaultScript.check", () => {
+  it.live("finds the shortest script that breaks a promise, which breaks it again", () =>
+    Effect.gen(function*() {
+      const failure = yield* Effect.flip(FaultScript.check(naive, { hosts, runs: 500, kinds: ["Down", "Delay"] }))
+      assert.strictEqual(failure.rules.length, 1)
+      const again = yield* Effect.exit(
+        SimNetwork.run(Effect.scoped(naive), { hosts, seed: failure.seed, rules: failure.rules })
+      )
+      assert.isTrue(Exit.isFailure(again))
+      assert.include(failure.message, "SimNetwork.run(program, {")
+      assert.include(failure.message, "Rule.down({ from: ")
+      assert.include(failure.message, "ConnectionRefused")
+    }))
+
+  it.live("tries the same scripts for the same seed", () =>
+    Effect.gen(function*() {
+      const check = Effect.flip(FaultScript.check(naive, { hosts, runs: 500, seed: 7 }))
+      const [one, other] = [yield* check, yield* check]
+      assert.deepStrictEqual([one.seed, one.runs, one.shrinks, one.rules], [
+        other.seed,
+        other.runs,
+        other.shrinks,
+        other.rules
+      ])
+      assert.strictEqual(one.checkSeed, 7)
+    }))
+
+  it.live("finds that a program waits for ever", () =>
+    Effect.gen(function*() {
+      const failure = yield* Effect.flip(FaultScript.check(Effect.never, { hosts, runs: 10 }))
+      assert.deepStrictEqual(failure.rules, [])
+      assert.include(failure.message, "Deadlock")
+    }))
+
+  it.live("applies the rules that are given to all runs", () =>
+    Effect.gen(function*() {
+      const failure = yield* Effect.flip(
+        FaultScript.check(naive, { hosts, runs: 10, rules: [Rule.down({ to: "a" })] })
+      )
+      assert.deepStrictEqual(failure.rules, [Rule.down({ to: "a" })])
+    }))
+
+  it.live("tells how many scripts were tried", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* FaultScript.check(Effect.void, { hosts, runs: 20 }), { runs: 20 })
+    }))
+
+  it.live("stops when it is interrupted", () =>
+    Effect.gen(function*() {
+      const begun = yield* Deferred.make<void>()
+      const interrupted = yield* Deferred.make<void>()
+      let runs = 0
+      const endless = Effect.zipRight(Deferred.succeed(begun, undefined), Effect.forever(Effect.sleep("1 second")))
+        .pipe(
+          Effect.onInterrupt(() => Deferred.succeed(interrupted, undefined)),
+          Effect.tap(Effect.sync(() => runs++))
+        )
+      const fiber = yield* Effect.fork(FaultScript.check(endless, { hosts }))
+      yield* Deferred.await(begun)
+      yield* Fiber.interrupt(fiber)
+      yield* Deferred.await(interrupted)
+      assert.strictEqual(runs, 0)
+    }))
+})
