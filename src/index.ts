@@ -133,6 +133,16 @@ export * as Protocol from "./Protocol.ts"
 /**
  * @since 0.1.0
  */
+export * as ProxyHeader from "./framing/ProxyHeader.ts"
+
+/**
+ * @since 0.1.0
+ */
+export * as ProxyProtocol from "./server/ProxyProtocol.ts"
+
+/**
+ * @since 0.1.0
+ */
 export * as Relay from "./Relay.ts"
 
 /**
@@ -159,6 +169,11 @@ export * as Transport from "./Transport.ts"
  * @since 0.1.0
  */
 export * as Varint from "./framing/Varint.ts"
+
+/**
+ * @since 0.1.0
+ */
+export * as Wiretap from "./policy/Wiretap.ts"
 
 /**
  * @since 0.1.0

@@ -9,9 +9,9 @@ import * as Effect from "effect/Effect"
 import * as Runtime from "effect/Runtime"
 import * as Address from "../Address.ts"
 import * as Pcapng from "../internal/pcapng.ts"
-import { handshakeOptions, maxPayload, tcpPacket } from "../internal/tcpPacket.ts"
 import * as NetworkLayer from "../NetworkLayer.ts"
 import type { CloseReason, Transport } from "../Transport.ts"
+import { segments } from "./internal/segments.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -69,15 +69,19 @@ export const make = (tap: Tap) => <E>(transport: Transport<E>): Effect.Effect<Tr
   Effect.gen(function*() {
     const clock = yield* Effect.clock
     const wire = new Wire(transport, tap, clock)
-    const writing = yield* Effect.makeSemaphore(1)
+    const queue = new Queue(yield* Effect.makeSemaphore(1))
     yield* Effect.forkDaemon(Effect.interruptible(Effect.map(transport.closed, wire.closed)))
     return NetworkLayer.derive(transport, {
       pull: Effect.zipRight(peeked(transport, wire), transport.pull),
       writeAll: (chunks) =>
         Effect.suspend(() => {
           const all = Array.from(chunks)
-          return writing.withPermits(1)(writtenThrough(transport, wire, all))
+          return queue.pass(writtenThrough(transport, wire, all))
         }),
+      stats: () => {
+        const stats = transport.stats()
+        return { ...stats, writersWaiting: stats.writersWaiting + queue.waiting }
+      },
       closeWrite: Effect.uninterruptibleMask((restore) =>
         Effect.zipLeft(restore(transport.closeWrite), Effect.sync(() => wire.ended("out")))
       )
@@ -129,6 +133,29 @@ const writtenThrough = <E, E2>(
       }
     })
   })
+
+/** One after the other, in the order in which they came. */
+class Queue {
+  waiting = 0
+  private readonly semaphore: Effect.Semaphore
+
+  constructor(semaphore: Effect.Semaphore) {
+    this.semaphore = semaphore
+  }
+
+  pass<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> {
+    return Effect.suspend(() => {
+      let waits = 1
+      const begin = Effect.sync(() => {
+        this.waiting -= waits
+        waits = 0
+      })
+      this.waiting += waits
+      // Interrupted while it waits, it never begins.
+      return Effect.ensuring(this.semaphore.withPermits(1)(Effect.zipRight(begin, effect)), begin)
+    })
+  }
+}
 
 const accepted = ({ stats }: Pick<Transport<unknown>, "stats">): number => {
   const { buffered, bytesWritten } = stats()
@@ -206,7 +233,7 @@ export const hexdump = (print: (line: string) => void): Tap => ({ localAddress, 
   const offsets = { in: 0, out: 0 }
   return ({ bytes, direction, kind }) => {
     const arrow = direction === "out" ? "->" : "<-"
-    const what = kind === "data" ? `${bytes.length} bytes` : kind
+    const what = kind === "data" ? `${bytes.length} ${bytes.length === 1 ? "byte" : "bytes"}` : kind
     print(`${Address.format(localAddress)} ${arrow} ${Address.format(remoteAddress)} ${what}`)
     for (let at = 0; at < bytes.length; at += 16) {
       const row = Array.from(bytes.subarray(at, at + 16))
@@ -244,7 +271,7 @@ export interface PcapngOptions {
  * const blocks: Array<Uint8Array> = [] // or: (block) => file.write(block)
  * const tapped = Wiretap.make(Wiretap.pcapng((block) => blocks.push(block)))
  *
- * const program = Effect.scoped(Effect.gen(function*() {
+ * export const program = Effect.scoped(Effect.gen(function*() {
  *   const [left] = yield* MemoryTransport.pair()
  *   const transport = yield* tapped(left)
  *   yield* transport.write(new TextEncoder().encode("hello"))
@@ -271,60 +298,3 @@ const shownAs = ({ localAddress, remoteAddress }: Connection, number: number) =>
     localAddress.family === remoteAddress.family
     ? { local: localAddress, remote: remoteAddress }
     : { local: Address.tcp("127.0.0.1", number % 65536), remote: Address.tcp("127.0.0.1", 65535 - number % 65536) }
-
-interface Flags {
-  readonly syn?: boolean
-  readonly ack?: boolean
-  readonly fin?: boolean
-  readonly rst?: boolean
-}
-
-/** Each segment is acknowledged at once, so that none exceeds the window of the other side. */
-const segments = (
-  local: Address.TcpAddress,
-  remote: Address.TcpAddress,
-  side: "client" | "server",
-  openedAt: number,
-  send: (at: number, direction: "in" | "out", bytes: Uint8Array) => void
-): (passed: Passed) => void => {
-  const next = { in: 0, out: 0 }
-  let identification = 0
-  const segment = (at: number, direction: "in" | "out", flags: Flags, payload = nothing) => {
-    const [source, destination] = direction === "out" ? [local, remote] : [remote, local]
-    const sequence = next[direction] >>> 0
-    const acknowledgement = next[direction === "out" ? "in" : "out"] >>> 0
-    const options = flags.syn ? handshakeOptions(maxPayload, 0) : undefined
-    identification = identification + 1 & 0xffff
-    send(
-      at,
-      direction,
-      tcpPacket({
-        ...flags,
-        source,
-        destination,
-        sequence,
-        acknowledgement,
-        options,
-        payload,
-        identification,
-        window: 65535
-      })
-    )
-    next[direction] += payload.length + (flags.syn || flags.fin ? 1 : 0)
-  }
-  const answered = (at: number, direction: "in" | "out", flags: Flags, payload?: Uint8Array) => {
-    segment(at, direction, { ...flags, ack: true }, payload)
-    segment(at, direction === "out" ? "in" : "out", { ack: true })
-  }
-  const [first, second] = side === "client" ? ["out", "in"] as const : ["in", "out"] as const
-  segment(openedAt, first, { syn: true })
-  segment(openedAt, second, { syn: true, ack: true })
-  segment(openedAt, first, { ack: true })
-  return ({ at, bytes, direction, kind }) => {
-    if (kind === "reset") return segment(at, direction, { rst: true, ack: true })
-    if (kind === "end") return answered(at, direction, { fin: true })
-    for (let from = 0; from < bytes.length; from += maxPayload) {
-      answered(at, direction, {}, bytes.subarray(from, from + maxPayload))
-    }
-  }
-}
