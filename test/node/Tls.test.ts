@@ -1,0 +1,643 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Redacted from "effect/Redacted"
+import * as Ref from "effect/Ref"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import * as TestClock from "effect/TestClock"
+import type { ConnectionLost } from "../../src/ConnectionError.ts"
+import * as MemoryTransport from "../../src/memory/MemoryTransport.ts"
+import * as NetworkLayer from "../../src/NetworkLayer.ts"
+import * as Tls from "../../src/node/Tls.ts"
+import * as Throttle from "../../src/policy/Throttle.ts"
+import * as Transport from "../../src/Transport.ts"
+import { Authority } from "../support/certificates.ts"
+import { simPair, simulated, tcpPair } from "../support/pairs.ts"
+import * as Peer from "../support/peer.ts"
+import { leavingNothing } from "../support/resources.ts"
+import { has } from "../support/tool.ts"
+
+const utf8 = (text: string) => new TextEncoder().encode(text)
+
+const all = <A, E, R, A2, E2, R2>(left: Effect.Effect<A, E, R>, right: Effect.Effect<A2, E2, R2>) =>
+  Effect.all([left, right], { concurrency: "unbounded" })
+
+const suite = has("openssl") ? describe : describe.skip
+
+suite("TLS (skipped: openssl is not installed)", () => {
+  const authority = new Authority("authority")
+  const localhost = authority.issue("localhost", ["DNS:localhost", "IP:127.0.0.1"])
+  const serverContext = Effect.runSync(Tls.context({ identity: localhost }))
+  const clientContext = Effect.runSync(Tls.context({ trustRoots: authority.root.certificate }))
+
+  type ClientOptions = Partial<Tls.ClientOptions>
+  type ServerOptions = Partial<Tls.ServerOptions>
+  const client = (options: ClientOptions = {}) =>
+    Tls.client({ serverName: "localhost", context: clientContext, lingerTimeout: 50, ...options })
+  const server = (options: ServerOptions = {}) => Tls.server({ context: serverContext, lingerTimeout: 50, ...options })
+  const memory = MemoryTransport.pair({ lingerTimeout: 0 })
+
+  const joined = (clientOptions?: ClientOptions, serverOptions?: ServerOptions) =>
+    Effect.flatMap(memory, ([left, right]) => all(client(clientOptions)(left), server(serverOptions)(right)))
+
+  /** How the handshake ended at both sides, one of which fails. */
+  const refused = (clientOptions?: ClientOptions, serverOptions?: ServerOptions) =>
+    Effect.flatMap(memory, ([left, right]) =>
+      all(
+        Effect.either(Effect.asVoid(client(clientOptions)(left))),
+        Effect.either(Effect.asVoid(server(serverOptions)(right)))
+      )).pipe(
+        Effect.map(([left, right]) => [left, right].map((either) => either._tag === "Left" ? either.left : undefined))
+      )
+
+  const echoes = <E>(one: Transport.Transport<E>, other: Transport.Transport<E>) =>
+    Effect.gen(function*() {
+      const sent = Peer.pattern(300_000)
+      yield* Effect.fork(other.forEach((chunk) => other.write(chunk)))
+      yield* Effect.fork(one.write(sent))
+      assert.isTrue(Buffer.from(yield* Transport.readExactly(one, sent.length)).equals(sent))
+    })
+
+  describe("carries", () => {
+    for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
+      it.scopedLive(`bytes both ways, and half-closes, in ${version}`, () =>
+        Effect.gen(function*() {
+          const context = yield* Tls.context({ identity: localhost, maxVersion: version })
+          const [client, server] = yield* joined({}, { context })
+          assert.strictEqual(client.tls.protocol, version)
+          yield* client.write(utf8("one "))
+          yield* client.writeAll([utf8("two "), utf8("three")])
+          yield* client.closeWrite
+          assert.strictEqual((yield* Peer.readAll(server)).toString(), "one two three")
+          yield* server.write(utf8("answer"))
+          yield* server.closeWrite
+          assert.strictEqual((yield* Peer.readAll(client)).toString(), "answer")
+          const clean = { _tag: "Clean", firstEnded: "local", peerEnded: true, bytesRead: 6, bytesWritten: 13 } as const
+          assert.deepStrictEqual(yield* client.closed, clean)
+          assert.deepInclude(yield* server.closed, { _tag: "Clean", firstEnded: "peer", bytesWritten: 6 })
+        }))
+    }
+
+    it.scopedLive("what was agreed on", () =>
+      Effect.gen(function*() {
+        const [client, server] = yield* joined({ alpn: ["h2", "imap"] }, { alpn: ["imap", "h2"] })
+        const { peerCertificates: [own, ...issuers], ...agreed } = client.tls
+        assert.deepInclude(agreed, {
+          protocol: "TLSv1.3",
+          cipher: "TLS_AES_256_GCM_SHA384",
+          alpn: "imap",
+          serverName: "localhost",
+          authorized: true,
+          authorizationError: undefined,
+          resumed: false
+        })
+        assert.deepInclude(own, { subject: "CN=localhost", issuer: "CN=authority" })
+        assert.deepStrictEqual(own!.names, ["DNS:localhost", "IP Address:127.0.0.1"])
+        assert.isTrue(own!.validFrom < new Date() && new Date() < own!.validTo)
+        assert.match(own!.fingerprint, /^([0-9A-F]{2}:){31}[0-9A-F]{2}$/)
+        assert.deepStrictEqual(issuers, [])
+        assert.deepInclude(server.tls, { alpn: "imap", serverName: "localhost", authorized: false })
+        assert.deepStrictEqual(server.tls.peerCertificates, [])
+        // Also beneath another layer.
+        assert.strictEqual(Tls.info(yield* Throttle.make({ read: 1e9 })(client)), client.tls)
+        assert.isUndefined(Tls.info((yield* memory)[0]))
+      }))
+
+    it.scopedLive("over TCP, and over the simulator", () =>
+      Effect.gen(function*() {
+        const transfer = (pair: readonly [Transport.Transport, Transport.Transport]) =>
+          Effect.flatMap(all(client()(pair[0]), server()(pair[1])), ([left, right]) => echoes(left, right))
+        yield* Effect.flatMap(tcpPair({}), transfer)
+        yield* simulated(Effect.scoped(Effect.flatMap(simPair({}), transfer)))
+      }))
+
+    it.scopedLive("TLS over TLS", () =>
+      Effect.gen(function*() {
+        const [outer, inner] = yield* joined()
+        const [left, right] = yield* all(client()(outer), server()(inner))
+        yield* echoes(left, right)
+        yield* all(left.close, right.close)
+        assert.strictEqual((yield* right.closed)._tag, "Clean")
+      }))
+
+    it.scopedLive("whatever the carrier cuts it into", () =>
+      Effect.gen(function*() {
+        const [left, right] = yield* MemoryTransport.pair({ capacity: 7, maxChunkSize: 3, highWaterMark: 1 })
+        const [one, other] = yield* all(client()(left), server()(right))
+        yield* Effect.fork(other.forEach((chunk) => other.write(chunk)))
+        yield* one.write(Peer.pattern(3000))
+        assert.isTrue(Buffer.from(yield* Transport.readExactly(one, 3000)).equals(Peer.pattern(3000)))
+      }))
+
+    it.scopedLive("no more than the limits, when the peer does not read", () =>
+      Effect.gen(function*() {
+        const [one, other] = yield* joined()
+        const writing = yield* Effect.fork(
+          Effect.forever(Effect.tap(one.write(new Uint8Array(65536)), () => Effect.yieldNow()))
+        )
+        yield* Effect.repeat(Peer.turns(10), Schedule.recurs(20))
+        assert.isTrue(one.stats().writersWaiting === 1)
+        const { bytesWritten } = one.stats()
+        yield* Effect.repeat(Peer.turns(10), Schedule.recurs(20))
+        assert.strictEqual(one.stats().bytesWritten, bytesWritten)
+        assert.isBelow(bytesWritten, 1024 * 1024)
+        assert.strictEqual(other.stats().bytesRead, 0)
+        yield* Fiber.interrupt(writing)
+      }))
+  })
+
+  describe("refuses", () => {
+    it.scopedLive("a certificate of nobody it trusts", () =>
+      Effect.gen(function*() {
+        const context = yield* Tls.context({ trustRoots: new Authority("another").root.certificate })
+        const [rejected, reset] = yield* refused({ context })
+        assert.deepInclude(rejected, { _tag: "CertificateRejected", code: "UNABLE_TO_VERIFY_LEAF_SIGNATURE" })
+        assert.strictEqual(rejected?._tag === "CertificateRejected" && rejected.chain[0]?.subject, "CN=localhost")
+        assert.match(rejected!.message, /certificate of CN=localhost is rejected \(UNABLE_TO_VERIFY/)
+        // TLS 1.3: the server's handshake was over, or the connection ended in it.
+        if (reset !== undefined) assert.strictEqual(reset._tag, "HandshakeFailed")
+      }))
+
+    it.scopedLive("by default what the roots of Node do not vouch for", () =>
+      Effect.gen(function*() {
+        const [left, right] = yield* memory
+        const [rejected] = yield* all(
+          Effect.flip(Tls.client({ serverName: "localhost" })(left)),
+          Effect.exit(server()(right))
+        )
+        assert.deepInclude(rejected, { _tag: "CertificateRejected" })
+      }))
+
+    it.scopedLive("an expired certificate", () =>
+      Effect.gen(function*() {
+        const expired = authority.issue("localhost", ["DNS:localhost"], -1)
+        const [rejected] = yield* refused({}, { context: yield* Tls.context({ identity: expired }) })
+        assert.deepInclude(rejected, { _tag: "CertificateRejected", code: "CERT_HAS_EXPIRED" })
+      }))
+
+    it.scopedLive("a certificate for other names", () =>
+      Effect.gen(function*() {
+        const [wrong] = yield* refused({ serverName: "example.org" })
+        assert.deepInclude(wrong, { _tag: "HostnameMismatch", serverName: "example.org" })
+        assert.match(wrong!.message, /not for example.org, but for DNS:localhost, IP Address:127.0.0.1\.$/)
+        assert.strictEqual((yield* refused({ serverName: "127.0.0.2" }))[0]?._tag, "HostnameMismatch")
+        assert.deepStrictEqual(yield* refused({ serverName: "127.0.0.1" }), [undefined, undefined])
+        assert.deepStrictEqual(yield* refused({ sendServerName: false }), [undefined, undefined])
+      }))
+
+    it.scopedLive("a session of another server, or of one that was not verified", () =>
+      Effect.gen(function*() {
+        const right = server()
+        const met = (options: ClientOptions) =>
+          Effect.gen(function*() {
+            const pair = yield* memory
+            // Without a name in the handshake, the server would resume any.
+            const ours = client({ sendServerName: false, ...options })(pair[0])
+            const [one, other] = yield* all(ours, Effect.either(right(pair[1])))
+            // Its ticket has come with it.
+            if (other._tag === "Right") yield* other.right.write(utf8("x"))
+            yield* one.pull
+            return one.tls
+          })
+        const session = (yield* met({})).session()!
+        assert.isTrue((yield* met({ session })).resumed)
+        assert.strictEqual((yield* Effect.flip(met({ session, serverName: "example.org" })))._tag, "HostnameMismatch")
+        assert.isFalse((yield* met({ session: { ...session, authorized: false } })).resumed)
+      }))
+
+    it.scopedLive("versions that it does not speak", () =>
+      Effect.gen(function*() {
+        const old = yield* Tls.context({ trustRoots: authority.root.certificate, maxVersion: "TLSv1.2" })
+        const context = yield* Tls.context({ identity: localhost, minVersion: "TLSv1.3" })
+        const tags = (yield* refused({ context: old }, { context })).map((error) => error?._tag)
+        assert.deepStrictEqual(tags, ["ProtocolVersion", "ProtocolVersion"])
+      }))
+
+    it.scopedLive("a peer without a protocol or a cipher in common, and the peer hears which alert", () =>
+      Effect.gen(function*() {
+        const [unprotocoled, server] = yield* refused({ alpn: ["a"] }, { alpn: ["b"] })
+        assert.deepInclude(unprotocoled, { _tag: "HandshakeFailed", alert: "no_application_protocol" })
+        assert.deepInclude(server, { _tag: "HandshakeFailed", alert: undefined })
+        const ciphers = "ECDHE-ECDSA-AES128-GCM-SHA256"
+        const few = yield* Tls.context({
+          trustRoots: authority.root.certificate,
+          maxVersion: "TLSv1.2",
+          ciphers: "ECDHE-ECDSA-AES256-GCM-SHA384"
+        })
+        const context = yield* Tls.context({ identity: localhost, ciphers })
+        const [undeciphered] = yield* refused({ context: few }, { context })
+        assert.deepInclude(undeciphered, { _tag: "HandshakeFailed", alert: "handshake_failure" })
+        assert.match(
+          undeciphered!.message,
+          /^No TLS connection with .*broke the handshake off \(handshake_failure\)\.$/
+        )
+      }))
+
+    it.scopedLive("clients without a certificate, or with a wrong one, where one is required", () =>
+      Effect.gen(function*() {
+        const context = yield* Tls.context({ identity: localhost, trustRoots: authority.root.certificate })
+        const options: ServerOptions = { context, clientCertificate: "required" }
+        const [, without] = yield* refused({}, options)
+        assert.deepInclude(without, {
+          _tag: "CertificateRejected",
+          code: "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE"
+        })
+        const stranger = yield* Tls.context({
+          identity: new Authority("another").issue("stranger"),
+          trustRoots: authority.root.certificate
+        })
+        const [, wrong] = yield* refused({ context: stranger }, options)
+        assert.deepInclude(wrong, { _tag: "CertificateRejected", code: "UNABLE_TO_VERIFY_LEAF_SIGNATURE" })
+        // Asked for only, it is seen not to be authorised.
+        const [one, asked] = yield* joined({ context: stranger }, { context, clientCertificate: "requested" })
+        assert.deepInclude(asked.tls, {
+          authorized: false,
+          authorizationError: "UNABLE_TO_VERIFY_LEAF_SIGNATURE"
+        })
+        assert.strictEqual(asked.tls.peerCertificates[0]?.subject, "CN=stranger")
+        yield* echoes(one, asked)
+      }))
+
+    it.scopedLive("tells a client of version 1.3 that its certificate is required", () =>
+      Effect.gen(function*() {
+        const context = yield* Tls.context({ identity: localhost, trustRoots: authority.root.certificate })
+        // Over TCP: Node sends the alert only if the carrier has taken what came before.
+        const [left, right] = yield* tcpPair({})
+        const [one] = yield* all(
+          client()(left),
+          Effect.exit(server({ context, clientCertificate: "required" })(right))
+        )
+        // Its own handshake was over before.
+        assert.deepInclude(yield* Effect.flip(one.pull), { _tag: "TlsFailed", alert: "certificate_required" })
+        assert.strictEqual((yield* one.closed)._tag, "Lost")
+      }))
+  })
+
+  describe("takes", () => {
+    it.scopedLive("a client's certificate", () =>
+      Effect.gen(function*() {
+        const trustRoots = authority.root.certificate
+        const [one, other] = yield* joined(
+          { context: yield* Tls.context({ identity: authority.issue("somebody"), trustRoots }) },
+          { context: yield* Tls.context({ identity: localhost, trustRoots }), clientCertificate: "required" }
+        )
+        assert.deepInclude(other.tls, { authorized: true, authorizationError: undefined })
+        assert.strictEqual(other.tls.peerCertificates[0]?.subject, "CN=somebody")
+        yield* echoes(one, other)
+      }))
+
+    it.scopedLive("anybody, if that is said", () =>
+      Effect.gen(function*() {
+        const context = yield* Tls.context({})
+        const [one] = yield* joined({ context, serverName: false, unsafeNoVerification: true })
+        assert.deepInclude(one.tls, { authorized: false, authorizationError: "UNABLE_TO_VERIFY_LEAF_SIGNATURE" })
+        assert.throws(() => Tls.client({ serverName: false }), TypeError)
+      }))
+
+    it.scopedLive("the certificate of the name that the client asks for", () =>
+      Effect.gen(function*() {
+        const names = ["a.example", "b.example"]
+        const contexts = new Map(
+          yield* Effect.forEach(names, (name) =>
+            Effect.map(Tls.context({ identity: authority.issue(name, [`DNS:${name}`]) }), (made) =>
+              [name, made] as const))
+        )
+        const serverNames = (name: string) =>
+          Effect.delay(
+            Effect.sync(() =>
+              contexts.get(name)
+            ),
+            1
+          )
+        for (const serverName of [...names, "localhost"]) {
+          const [one, other] = yield* joined({ serverName }, { serverNames })
+          assert.strictEqual(one.tls.peerCertificates[0]?.subject, `CN=${serverName}`)
+          assert.strictEqual(other.tls.serverName, serverName)
+        }
+        // A failure of the choice is one of the handshake.
+        const [, failed] = yield* refused({}, { serverNames: () => Effect.die("no") })
+        assert.strictEqual(failed?._tag, "HandshakeFailed")
+      }))
+
+    for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const) {
+      it.scopedLive(`a session up again, in ${maxVersion}`, () =>
+        Effect.gen(function*() {
+          const context = yield* Tls.context({ identity: localhost, maxVersion })
+          const [left, right] = [client(), server({ context })]
+          const pair = yield* memory
+          const [one, other] = yield* all(left(pair[0]), right(pair[1]))
+          yield* other.write(utf8("x"))
+          yield* one.pull
+          assert.isFalse(one.tls.resumed)
+          const session = one.tls.session()!
+          yield* all(one.close, other.close)
+          const again = yield* memory
+          const [resumed, there] = yield* all(client({ session })(again[0]), right(again[1]))
+          assert.deepInclude(resumed.tls, { resumed: true, authorized: true })
+          assert.isTrue(there.tls.resumed)
+          yield* echoes(resumed, there)
+        }))
+    }
+
+    it.scopedLive(
+      "keys that are replaced 100 times under load, with no failed handshake",
+      () =>
+        Effect.gen(function*() {
+          const contexts = yield* Effect.forEach(
+            [localhost, authority.issue("replaced", ["DNS:localhost"])],
+            (identity) => Tls.context({ identity })
+          )
+          const current = yield* Ref.make(contexts[0]!)
+          const tls = server({ context: current })
+          const subjects = new Set<string>()
+          let handshakes = 0
+          const once = Effect.scoped(Effect.gen(function*() {
+            const [left, right] = yield* MemoryTransport.pair({ lingerTimeout: 0 })
+            const [one, other] = yield* all(client()(left), tls(right))
+            handshakes++
+            subjects.add(one.tls.peerCertificates[0]!.subject)
+            yield* other.write(utf8("x"))
+            assert.strictEqual((yield* one.pull)!.length, 1)
+            yield* all(one.close, other.close)
+          }))
+          const [kept, there] = yield* Effect.flatMap(memory, ([left, right]) => all(client()(left), tls(right)))
+          const load = yield* Effect.fork(Effect.all([1, 2, 3].map(() => Effect.forever(once)), { concurrency: 3 }))
+          for (let index = 1; index <= 100; index++) {
+            const before = handshakes
+            yield* Ref.set(current, contexts[index % 2]!)
+            yield* Peer.eventually(() => handshakes > before || load.unsafePoll() !== null)
+          }
+          assert.isNull(load.unsafePoll())
+          yield* Fiber.interrupt(load)
+          assert.strictEqual(subjects.size, 2)
+          yield* echoes(kept, there)
+        }),
+      20_000
+    )
+  })
+
+  describe("upgrades in the middle of a connection", () => {
+    it.scopedLive("with bytes of TLS already read", () =>
+      Effect.gen(function*() {
+        const [left, right] = yield* memory
+        yield* left.write(utf8("STARTTLS\r\n"))
+        const secured = yield* Effect.fork(client()(left))
+        // The command and the first bytes of the handshake, together.
+        yield* Peer.eventually(() => left.stats().bytesWritten > 10)
+        const first = yield* Transport.readExactly(right, 20)
+        assert.strictEqual(Buffer.from(first.subarray(0, 10)).toString(), "STARTTLS\r\n")
+        yield* right.unread(first.subarray(10))
+        const other = yield* server()(right)
+        yield* echoes(yield* Fiber.join(secured), other)
+      }))
+  })
+
+  describe("goes back to clear text", () => {
+    /** Once it is gated, what comes in is given as one chunk when the gate is opened. */
+    const gated = (transport: Transport.Transport) => {
+      const gate = Effect.unsafeMakeLatch(true)
+      const rest: Effect.Effect<Uint8Array | null, ConnectionLost> = Effect.flatMap(
+        transport.pull,
+        (chunk) =>
+          chunk === null || transport.stats().unread === 0
+            ? Effect.succeed(chunk)
+            : Effect.map(rest, (more) => Buffer.concat([chunk, more ?? new Uint8Array(0)]))
+      )
+      return { gate, transport: NetworkLayer.derive(transport, { pull: Effect.zipRight(gate.await, rest) }) }
+    }
+
+    for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const) {
+      it.scopedLive(`with what the peer has sent behind its close_notify, in ${maxVersion}`, () =>
+        Effect.gen(function*() {
+          const [left, right] = yield* memory
+          const context = yield* Tls.context({ identity: localhost, maxVersion })
+          const { gate, transport } = gated(left)
+          const [one, other] = yield* all(client()(transport), server({ context })(right))
+          yield* gate.close
+          // One pull had begun.
+          yield* other.write(utf8("-"))
+          assert.strictEqual((yield* one.pull)!.length, 1)
+          yield* other.writeAll([utf8("the last "), utf8("of it")])
+          const back = yield* Effect.fork(other.unwrap)
+          const notified = right.stats().bytesWritten
+          yield* Peer.eventually(() => right.stats().bytesWritten > notified)
+          yield* Peer.turns(5)
+          yield* right.write(utf8("in clear"))
+          yield* right.flush
+          yield* Peer.turns(5)
+          yield* gate.open
+          assert.strictEqual((yield* Peer.readAll(one)).toString(), "the last of it")
+          const [ours, theirs] = yield* all(one.unwrap, Fiber.join(back))
+          assert.strictEqual(Buffer.from(yield* Transport.readExactly(ours, 8)).toString(), "in clear")
+          yield* ours.write(utf8("answer"))
+          assert.strictEqual(Buffer.from(yield* Transport.readExactly(theirs, 6)).toString(), "answer")
+          assert.strictEqual((yield* one.closed)._tag, "Clean")
+          // And up again.
+          const [again, there] = yield* all(client()(ours), server()(theirs))
+          yield* echoes(again, there)
+        }))
+    }
+
+    it.scopedLive("fails when the peer only drops the connection", () =>
+      Effect.gen(function*() {
+        const [left, right] = yield* memory
+        const [one] = yield* all(client()(left), server()(right))
+        yield* right.closeWrite
+        assert.strictEqual((yield* Effect.flip(one.unwrap))._tag, "TlsTruncated")
+      }))
+  })
+
+  describe("tells", () => {
+    it.scopedLive("a truncation from an end, after what came before it", () =>
+      Effect.gen(function*() {
+        for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
+          const [left, right] = yield* memory
+          const context = yield* Tls.context({ identity: localhost, maxVersion: version })
+          const [one, other] = yield* all(client()(left), server({ context })(right))
+          yield* other.write(utf8("half of it"))
+          yield* other.flush
+          // Beneath TLS, as somebody in between would.
+          yield* right.closeWrite
+          assert.strictEqual(Buffer.from((yield* one.pull)!).toString(), "half of it")
+          const truncated = yield* Effect.flip(one.pull)
+          assert.deepInclude(truncated, { _tag: "TlsTruncated", bytesRead: 10 })
+          assert.match(truncated.message, /cut off after 10 bytes read/)
+          assert.strictEqual(yield* Effect.flip(one.write(utf8("x"))), truncated)
+          assert.deepStrictEqual(yield* one.closed, { _tag: "Lost", error: truncated })
+          yield* other.abort
+        }
+      }))
+
+    it.scopedLive("no truncation once this side closes: then a peer may just leave", () =>
+      Effect.gen(function*() {
+        const [left, right] = yield* memory
+        let cut = false
+        // The close_notify of this one gets lost, the end of the carrier does not.
+        const lossy = NetworkLayer.derive(right, {
+          writeAll: (chunks) => Effect.suspend(() => cut ? Effect.void : right.writeAll(chunks))
+        })
+        const ends = () => Effect.tap(all(client()(left), server()(lossy)), () => Effect.sync(() => (cut = true)))
+        const [one, other] = yield* ends()
+        yield* all(one.close, other.close)
+        assert.deepInclude(yield* one.closed, { _tag: "Clean", firstEnded: "local", peerEnded: true })
+      }))
+
+    it.scopedLive("garbage after the handshake", () =>
+      Effect.gen(function*() {
+        const [left, right] = yield* memory
+        const [one] = yield* all(client()(left), server()(right))
+        yield* right.write(utf8("HTTP/1.1 400 Bad Request\r\n\r\n"))
+        const failed = yield* Effect.flip(one.pull)
+        assert.deepInclude(failed, { _tag: "TlsFailed", alert: undefined })
+        assert.strictEqual((yield* left.closed)._tag, "Lost")
+      }))
+
+    it.scopedLive("garbage after its own end", () =>
+      Effect.gen(function*() {
+        const [left, right] = yield* memory
+        const [one] = yield* all(client()(left), server()(right))
+        yield* one.closeWrite
+        yield* right.write(utf8("HTTP/1.1 400 Bad Request\r\n\r\n"))
+        assert.strictEqual((yield* Effect.flip(one.pull))._tag, "TlsFailed")
+      }))
+
+    it.scopedLive("a reset of the carrier", () =>
+      Effect.gen(function*() {
+        const [left, right] = yield* memory
+        const [one, other] = yield* all(client()(left), server()(right))
+        yield* other.write(utf8("before"))
+        yield* other.flush
+        yield* Peer.turns(5)
+        const writing = yield* Effect.fork(Effect.flip(Effect.forever(one.write(new Uint8Array(65536)))))
+        yield* Peer.eventually(() => one.stats().writersWaiting === 1)
+        yield* right.abort
+        assert.strictEqual((yield* Fiber.join(writing))._tag, "ConnectionReset")
+        assert.strictEqual((yield* one.closed)._tag, "Lost")
+      }))
+
+    it.scopedLive("that somebody closed the carrier beneath it", () =>
+      Effect.gen(function*() {
+        const [left, right] = yield* memory
+        const [one] = yield* all(client()(left), server()(right))
+        const pulling = yield* Effect.fork(Effect.flip(one.pull))
+        yield* Peer.turns(2)
+        yield* left.close
+        assert.strictEqual((yield* Fiber.join(pulling))._tag, "ConnectionClosed")
+      }))
+  })
+
+  describe("gives up a handshake, and leaves nothing,", () => {
+    const abandoned = <E>(
+      end: (left: Transport.Transport, right: Transport.Transport) => Effect.Effect<E, unknown, Scope.Scope>,
+      side: "client" | "server" = "client"
+    ) =>
+      Effect.gen(function*() {
+        const [left, right] = yield* MemoryTransport.pair({ lingerTimeout: 0 })
+        const begun = side === "client"
+          ? client({ timeout: "1 seconds" })(left)
+          : server({ timeout: "1 seconds" })(left)
+        const [exit] = yield* all(Effect.flip(Effect.scoped(Effect.asVoid(begun))), Effect.exit(end(left, right)))
+        assert.isTrue((yield* Effect.timeoutOption(left.closed, "5 seconds"))._tag === "Some")
+        return exit
+      }).pipe(Effect.scoped, leavingNothing)
+
+    for (const side of ["client", "server"] as const) {
+      it.live(`when the peer of a ${side} says nothing`, () =>
+        Effect.gen(function*() {
+          const error = yield* abandoned((_, right) => right.pull, side)
+          assert.deepInclude(error, { _tag: "ConnectTimeout", phase: "handshake" })
+          assert.match(error.message, /the handshake took too long/)
+        }))
+
+      it.live(`when the peer of a ${side} ends`, () =>
+        Effect.gen(function*() {
+          const error = yield* abandoned((_, right) => right.closeWrite, side)
+          assert.deepInclude(error, { _tag: "HandshakeFailed", alert: undefined, code: "ECONNRESET" })
+        }))
+
+      it.live(`when the peer of a ${side} resets`, () =>
+        Effect.gen(function*() {
+          assert.strictEqual((yield* abandoned((_, right) => right.abort, side))._tag, "ConnectionReset")
+        }))
+
+      it.live(`when the peer of a ${side} speaks something else`, () =>
+        Effect.gen(function*() {
+          const error = yield* abandoned(
+            (_, right) => Effect.zipRight(right.write(utf8("220 mail.example.org ESMTP\r\n")), right.closeWrite),
+            side
+          )
+          assert.deepInclude(error, { _tag: "HandshakeFailed", code: "ERR_SSL_WRONG_VERSION_NUMBER" })
+        }))
+
+      it.live(`when the peer of a ${side} stops in the middle of a record`, () =>
+        Effect.gen(function*() {
+          const error = yield* abandoned((_, right) => right.write(new Uint8Array([22, 3, 1, 2, 0, 1, 0])), side)
+          assert.strictEqual(error._tag, "ConnectTimeout")
+        }))
+    }
+
+    it.live("when this side's writing had ended before", () =>
+      Effect.gen(function*() {
+        const [left] = yield* memory
+        yield* left.closeWrite
+        assert.deepInclude(yield* Effect.flip(client()(left)), { _tag: "HandshakeFailed", code: "EPIPE" })
+      }).pipe(Effect.scoped, leavingNothing))
+
+    it.live("when it is interrupted", () =>
+      Effect.gen(function*() {
+        const [left, right] = yield* memory
+        const begun = yield* Effect.fork(Effect.scoped(client()(left)))
+        yield* right.pull
+        yield* Fiber.interrupt(begun)
+        const reason = yield* left.closed
+        assert.isTrue(reason._tag === "Lost" && reason.error._tag === "ConnectionAborted")
+      }).pipe(Effect.scoped, leavingNothing))
+
+    it.scoped("at its deadline by the Clock, also where nothing can be interrupted", () =>
+      Effect.gen(function*() {
+        const [left] = yield* memory
+        const begun = yield* Effect.fork(Effect.flip(Effect.uninterruptible(client()(left))))
+        yield* TestClock.adjust("9999 millis")
+        assert.isNull(begun.unsafePoll())
+        yield* TestClock.adjust("1 millis")
+        assert.strictEqual((yield* Fiber.join(begun))._tag, "ConnectTimeout")
+      }))
+  })
+
+  describe("reads keys", () => {
+    it.effect("from files and from the settings, and says what is wrong with them", () =>
+      Effect.gen(function*() {
+        const fromFiles = yield* Tls.identityFromFiles(localhost.files)
+        yield* Tls.context({ identity: fromFiles })
+        const settings = new Map([["TLS.CERTIFICATE", localhost.certificate], [
+          "TLS.PRIVATE_KEY",
+          localhost.privateKey
+        ]])
+        const identity = yield* Tls.identityFromConfig.pipe(
+          Effect.withConfigProvider(ConfigProvider.nested(ConfigProvider.fromMap(settings), "TLS"))
+        )
+        assert.isTrue(Redacted.isRedacted(identity.privateKey))
+        yield* Tls.context({ identity })
+        const missing = yield* Effect.flip(Tls.identityFromFiles({ certificate: "/none", privateKey: "/none" }))
+        assert.deepInclude(missing, { _tag: "InvalidCredentials", code: "ENOENT" })
+        const other = { ...identity, privateKey: authority.root.privateKey }
+        const mismatch = yield* Effect.flip(Tls.context({ identity: other }))
+        assert.deepInclude(mismatch, { _tag: "InvalidCredentials", code: "ERR_OSSL_X509_KEY_VALUES_MISMATCH" })
+        assert.strictEqual((yield* Effect.flip(Tls.context({ trustRoots: "nonsense" })))._tag, "InvalidCredentials")
+      }))
+
+    it.live("fails the handshake with what its context failed with, and dies of a server without an identity", () =>
+      Effect.gen(function*() {
+        const [left, right] = yield* memory
+        const context = Tls.context({ trustRoots: "nonsense" })
+        const error = yield* Effect.flip(Tls.client({ serverName: "localhost", context })(left))
+        assert.strictEqual(error._tag, "InvalidCredentials")
+        const exit = yield* Effect.exit(server({ context: clientContext })(right))
+        assert.isTrue(Exit.isFailure(exit) && Cause.squash(exit.cause) instanceof TypeError)
+      }).pipe(Effect.scoped, leavingNothing))
+  })
+})
