@@ -155,18 +155,19 @@ export const make = (options: Options = {}): Effect.Effect<SimNetwork["Type"], n
       return rule
     }
     const power = (name: string, up: boolean) =>
-      Effect.suspend(() => {
+      async<void>((resume) => {
         const host = known(name)
-        if (host.up === up) return Effect.void
-        return async<void>((resume) => {
-          const remove = simulation.onPower((changed) => {
-            if (changed !== host || changed.up !== up) return
-            remove()
-            resume(Effect.void)
-          })
-          return remove
+        const remove = simulation.onPower((changed) => {
+          if (changed !== host || changed.up !== up) return
+          remove()
+          resume(Effect.void)
         })
+        return remove
       })
+    const crashed = (name: string) => Effect.suspend(() => known(name).up ? power(name, false) : Effect.void)
+    // By the time that it looks, the host may have crashed again.
+    const running = (name: string): Effect.Effect<void> =>
+      Effect.suspend(() => known(name).up ? Effect.void : Effect.zipRight(power(name, true), running(name)))
     const sim: SimNetwork["Type"] = {
       hosts: [...simulation.hosts.keys()],
       networkOf: (name) => networks.get(known(name).name)!,
@@ -184,8 +185,8 @@ export const make = (options: Options = {}): Effect.Effect<SimNetwork["Type"], n
         ),
       crash: (name) => Effect.sync(() => simulation.powerOff(known(name).name)),
       restart: (name) => Effect.sync(() => simulation.powerOn(known(name).name)),
-      crashed: (name) => power(name, false),
-      running: (name) => power(name, true),
+      crashed,
+      running,
       trace: () => simulation.history.latest,
       fingerprint: () => simulation.history.fingerprint,
       sockets: () => [...simulation.hosts.values()].flatMap((host) => host.sockets)

@@ -117,6 +117,41 @@ describe("hosts", () => {
       assert.strictEqual(text((yield* second.pull)!), "three")
       assert.strictEqual(starts, 2)
     })))
+
+  it.live("that crash again in the moment of their restart start their programs after that", () =>
+    run(Effect.gen(function*() {
+      const sim = yield* SimNetwork.SimNetwork
+      yield* sim.apply(Rule.crash({ host: "server", at: "1 second", for: "1 second" }))
+      yield* sim.apply(Rule.crash({ host: "server", at: "2 seconds", for: "1 second" }))
+      let starts = 0
+      const program = Effect.gen(function*() {
+        yield* Network.listen(sim.addressOf("server", 80))
+        starts++
+        return yield* Effect.never
+      })
+      yield* SimNetwork.boot(program, "server")
+      yield* Effect.sleep("4 seconds")
+      assert.strictEqual(starts, 2)
+    })))
+
+  it.live("that crash end no program that fails by that, they start it anew", () =>
+    run(Effect.gen(function*() {
+      const sim = yield* SimNetwork.SimNetwork
+      const listener = yield* SimNetwork.on(Network.listen(sim.addressOf("server", 80)), "server")
+      let starts = 0
+      const program = Effect.gen(function*() {
+        starts++
+        const transport = yield* Network.connect(listener.address)
+        return yield* transport.pull
+      })
+      yield* SimNetwork.boot(program, "client")
+      yield* Effect.sleep("1 second")
+      yield* sim.crash("client")
+      yield* Effect.sleep("1 second")
+      yield* sim.restart("client")
+      yield* Effect.sleep("1 second")
+      assert.strictEqual(starts, 2)
+    })))
 })
 
 describe("names", () => {

@@ -253,7 +253,6 @@ export class Host implements Kernel {
   // --- power -----------------------------------------------------------------------
 
   powerOff(): void {
-    this.up = false
     const listeners = [...this.listeners.values()]
     this.listeners.clear()
     for (const _ of listeners) this.freeDescriptor()

@@ -126,8 +126,10 @@ export class Simulation {
     this.crashes.set(name, reasons + 1)
     if (reasons > 0) return
     this.history.note({ _tag: "Crash", at: this.now, host: name })
-    host.powerOff()
+    host.up = false
+    // First, so that a program is interrupted by the crash, and does not fail by what the crash does to its connections.
     for (const notify of this.powerListeners) notify(host)
+    host.powerOff()
   }
 
   powerOn(name: string): void {
