@@ -378,8 +378,14 @@ export const buffered = <E>(
     })
   })
 
-/** Somebody closed the carrier under the layer that owns it. */
-const endedBeneath = <E>({ localAddress, remoteAddress, stats }: Transport.Transport<E>): ConnectionClosed => {
+/**
+ * What a layer fails with when somebody has closed the carrier beneath it, which is a bug in whoever did. For authors of
+ * layers with a driver of their own; those of `buffered` fail with it by themselves.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const endedBeneath = <E>({ localAddress, remoteAddress, stats }: Transport.Transport<E>): ConnectionClosed => {
   const { buffered, bytesRead, bytesWritten } = stats()
   return new ConnectionClosed({
     side: "local",

@@ -10,6 +10,7 @@ import * as Address from "../Address.ts"
 import type { SystemFailure } from "../ConnectionError.ts"
 import * as Driver from "../Driver.ts"
 import type * as Transport from "../Transport.ts"
+import { Batches } from "./internal/batches.ts"
 import { StreamDriver } from "./internal/streamDriver.ts"
 
 /**
@@ -24,32 +25,13 @@ export interface FromOptions extends Transport.Limits {
 }
 
 class DuplexDriver extends StreamDriver<stream.Duplex> implements Driver.Driver {
-  private inFlight = 0
-  private submitted = 0
-  private completed = 0
-
-  write(chunks: ReadonlyArray<Uint8Array>, bytes: number): boolean {
-    const duplex = this.stream
-    const last = chunks.length - 1
-    this.submitted++
-    duplex.cork()
-    // A batch is through when its last chunk is; `'drain'` would come only above the stream's own high-water mark.
-    for (let index = 0; index < last; index++) duplex.write(chunks[index]!)
-    duplex.write(chunks[last]!, this.onWritten)
-    duplex.uncork()
-    if (duplex.writableLength === 0 && duplex.errored === null) return true
-    this.inFlight = bytes
-    return false
-  }
-
-  private readonly onWritten = (error: Error | null | undefined) => {
-    this.completed++
-    // Callbacks of batches that were taken at once come late, and for nothing.
-    if (error || this.completed < this.submitted || this.inFlight === 0) return
-    const bytes = this.inFlight
-    this.inFlight = 0
+  private readonly batches = new Batches(this.stream, (bytes) => {
     this.events.turned()
     this.events.written(bytes)
+  })
+
+  write(chunks: ReadonlyArray<Uint8Array>, bytes: number): boolean {
+    return this.batches.write(chunks, bytes)
   }
 }
 

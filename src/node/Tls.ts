@@ -23,7 +23,7 @@ import * as net from "node:net"
 import * as tls from "node:tls"
 import * as Address from "../Address.ts"
 import type { ConnectionLost } from "../ConnectionError.ts"
-import { ConnectionClosed, ConnectTimeout, systemFailure } from "../ConnectionError.ts"
+import { ConnectTimeout, systemFailure } from "../ConnectionError.ts"
 import * as Driver from "../Driver.ts"
 import { timersOf } from "../internal/timers.ts"
 import * as NetworkLayer from "../NetworkLayer.ts"
@@ -757,7 +757,7 @@ const opened = <E>(
       driver = new TlsDriver<E, TlsLost | ConnectionLost>(socket, carrier, events, {
         truncated: (bytesRead) => new TlsTruncated({ ...ends, bytesRead }),
         failed: (cause) => new TlsFailed({ ...ends, alert: alertOf(cause), code: systemFailure(cause).code, cause }),
-        endedBeneath: () => endedBeneath(transport)
+        endedBeneath: () => NetworkLayer.endedBeneath(transport)
       }),
     ...ends,
     options: transport.options,
@@ -797,20 +797,3 @@ const negotiated = (socket: tls.TLSSocket, resumable?: Session): Info => ({
   resumed: socket.isSessionReused(),
   session: () => undefined
 })
-
-/** Somebody closed the carrier under TLS, which owns it. */
-const endedBeneath = <E>({ localAddress, remoteAddress, stats }: Transport.Transport<E>): ConnectionClosed => {
-  const { buffered, bytesRead, bytesWritten } = stats()
-  return new ConnectionClosed({
-    side: "local",
-    phase: "closing",
-    localAddress,
-    remoteAddress,
-    code: undefined,
-    syscall: undefined,
-    bytesRead,
-    bytesWritten,
-    bytesUnsent: buffered,
-    cause: undefined
-  })
-}

@@ -43,7 +43,7 @@ export interface SegmentEvent {
   readonly ack?: true
   readonly fin?: true
   readonly rst?: true
-  /** They do not wrap at 2³². */
+  /** Of the first byte of the payload; SYN and FIN take a number each. They do not wrap at 2³². */
   readonly sequence: number
   readonly acknowledgement: number
   readonly window: number

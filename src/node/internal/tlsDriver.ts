@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import type { TLSSocket } from "node:tls"
 import type { Driver, Events } from "../../Driver.ts"
 import { concat } from "../../internal/bytes.ts"
+import { Batches } from "./batches.ts"
 import type { TlsCarrier } from "./tlsCarrier.ts"
 
 export interface Failures<E> {
@@ -33,15 +34,14 @@ export class TlsDriver<E, F> implements Driver {
   private inputEnded = false
   private ending = false
   private bytesRead = 0
-  private inFlight = 0
-  private submitted = 0
-  private completed = 0
+  private readonly batches: Batches
 
   constructor(socket: TLSSocket, carrier: TlsCarrier<E>, events: Events<E | F>, failures: Failures<F>) {
     this.socket = socket
     this.carrier = carrier
     this.events = events
     this.failures = failures
+    this.batches = new Batches(socket, (bytes) => events.written(bytes))
     carrier.onEndedBeneath = () => events.failed(failures.endedBeneath())
     socket.on("end", () => this.onEnd()).on("error", (cause) => this.onError(cause))
   }
@@ -101,29 +101,7 @@ export class TlsDriver<E, F> implements Driver {
   // --- writing -----------------------------------------------------------------
 
   write(chunks: ReadonlyArray<Uint8Array>, bytes: number): boolean {
-    const { socket } = this
-    this.submitted++
-    if (bytes <= joinLimit) {
-      socket.write(chunks.length === 1 ? chunks[0]! : concat(chunks), this.onWritten)
-    } else {
-      const last = chunks.length - 1
-      socket.cork()
-      for (let index = 0; index < last; index++) socket.write(chunks[index]!)
-      socket.write(chunks[last]!, this.onWritten)
-      socket.uncork()
-    }
-    if (socket.writableLength === 0 && socket.errored === null) return true
-    this.inFlight = bytes
-    return false
-  }
-
-  private readonly onWritten = (error: Error | null | undefined) => {
-    this.completed++
-    // Callbacks of batches that were taken at once come late, and for nothing.
-    if (error || this.completed < this.submitted || this.inFlight === 0) return
-    const bytes = this.inFlight
-    this.inFlight = 0
-    this.events.written(bytes)
+    return this.batches.write(chunks.length > 1 && bytes <= joinLimit ? [concat(chunks)] : chunks, bytes)
   }
 
   /** close_notify, and the carrier's end behind it; not before the carrier has handed over what was written. */

@@ -5,20 +5,10 @@
  */
 import type * as Address from "../../../Address.ts"
 import type { Packet } from "../../Rule.ts"
+import type { SegmentEvent } from "../../Trace.ts"
 
-export interface Segment {
-  readonly source: Address.TcpAddress
-  readonly destination: Address.TcpAddress
-  readonly syn?: true
-  readonly ack?: true
-  readonly fin?: true
-  readonly rst?: true
-  /** Of the first byte of the payload. SYN and FIN take a number each. */
-  readonly sequence: number
-  readonly acknowledgement: number
-  readonly window: number
-  readonly payload: Uint8Array
-}
+/** What is traced of it, without what became of it. */
+export type Segment = Omit<SegmentEvent, "_tag" | "at" | "arrives" | "fate" | "from" | "to">
 
 export const nothing = new Uint8Array(0)
 
