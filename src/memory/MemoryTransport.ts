@@ -14,9 +14,9 @@ import { PCGRandom } from "effect/Utils"
 import * as Address from "../Address.ts"
 import type { SystemFailure } from "../ConnectionError.ts"
 import * as Driver from "../Driver.ts"
+import { Agenda } from "../internal/agenda.ts"
 import { concat } from "../internal/bytes.ts"
 import type * as Transport from "../Transport.ts"
-import { Flight } from "../internal/flight.ts"
 
 /**
  * Where the bytes of each direction are cut, whatever the writes were: small ones come together, large ones in pieces.
@@ -76,8 +76,10 @@ interface Wire {
   readonly capacity: number
   readonly maxChunkSize: number
   readonly lengths: Lengths | undefined
-  /** `undefined`: there is no way to go. */
-  readonly flight: Flight | undefined
+  /** In milliseconds, for each way. */
+  readonly latency: number
+  /** What is on its way; `undefined`: there is no way to go. */
+  readonly flight: Agenda | undefined
 }
 
 /** One end: the driver of one transport, and where the other end delivers to. */
@@ -152,10 +154,10 @@ class End implements Driver.Driver {
     return Math.max(0, this.incomingBytes - (flight === undefined ? capacity : this.departed))
   }
 
-  private whenArrived(arrive: () => void, ways?: number): void {
-    const { flight } = this.wire
+  private whenArrived(arrive: () => void, ways = 1): void {
+    const { flight, latency } = this.wire
     if (flight === undefined) arrive()
-    else flight.depart(arrive, ways)
+    else flight.schedule(ways * latency, arrive)
   }
 
   private learn(news: SystemFailure, ways?: number): void {
@@ -163,15 +165,15 @@ class End implements Driver.Driver {
   }
 
   /** What finds room on the wire goes its way to this end. Unless the writer itself is counting, it is told. */
-  private setOut(flight: Flight, writerCounts = false): void {
-    const { capacity, maxChunkSize } = this.wire
+  private setOut(flight: Agenda, writerCounts = false): void {
+    const { capacity, latency, maxChunkSize } = this.wire
     if (this.gone) return
     // Without a capacity, a piece at a time while there is somebody who asks for it.
     const room = capacity === 0 && this.reading && this.departed === 0 ? maxChunkSize : capacity - this.departed
     const bytes = Math.min(room, this.incomingBytes - this.departed)
     if (bytes <= 0) return
     this.departed += bytes
-    flight.depart(() => {
+    flight.schedule(latency, () => {
       this.arrived += bytes
       this.deliver()
     })
@@ -335,7 +337,8 @@ const resolve = (options: PairOptions) => {
       capacity,
       maxChunkSize,
       lengths: chunks === undefined ? undefined : lengthsOf(chunks, direction),
-      flight: latency === 0 ? undefined : new Flight(clock, latency)
+      latency,
+      flight: latency === 0 ? undefined : new Agenda(clock)
     })
   }
 }

@@ -5,7 +5,7 @@
  */
 import * as Address from "../../../Address.ts"
 import type { SystemFailure } from "../../../ConnectionError.ts"
-import type { Agenda } from "./agenda.ts"
+import type { Agenda } from "../../../internal/agenda.ts"
 import type { Segment } from "./segment.ts"
 import { resetFor, tuple } from "./segment.ts"
 import type { Kernel } from "./tcp.ts"

@@ -1,14 +1,14 @@
 /**
- * What is going to happen in a simulation, by the Clock. However much that is, one timer is set: `TestClock` takes
- * milliseconds for each.
+ * What is going to happen, by the Clock. However much that is, one timer is set, since `TestClock` takes milliseconds for
+ * each; and none when nothing is.
  *
  * @internal
  */
 import type * as Clock from "effect/Clock"
-import { Heap } from "../../../internal/heap.ts"
-import type { Scheduling } from "../../../internal/timers.ts"
-import { timersOf } from "../../../internal/timers.ts"
-import * as Turn from "../../../internal/turn.ts"
+import { Heap } from "./heap.ts"
+import type { Scheduling } from "./timers.ts"
+import { timersOf } from "./timers.ts"
+import * as Turn from "./turn.ts"
 
 /** Something that is going to happen; without `run`, it does not. */
 export interface Entry {

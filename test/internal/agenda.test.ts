@@ -3,9 +3,9 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"
 import * as TestClock from "effect/TestClock"
-import { Agenda, Alarm } from "../../../../src/testing/internal/sim/agenda.ts"
-import * as VirtualClock from "../../../../src/testing/VirtualClock.ts"
-import { settle } from "../../../support/fibers.ts"
+import { Agenda, Alarm } from "../../src/internal/agenda.ts"
+import * as VirtualClock from "../../src/testing/VirtualClock.ts"
+import { settle } from "../support/fibers.ts"
 
 const agenda = Effect.map(Effect.clock, (clock) => new Agenda(clock))
 
