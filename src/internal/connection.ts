@@ -128,7 +128,9 @@ export class Connection<F> {
   private endFinished = false
   private closeAsked = false
   private sending = false
-  private sendScheduled = false
+  /** Work is put off to the end of the turn. */
+  private scheduled = false
+  private aheadDue = false
   private budget = turnBudget
   private cancelTimer: (() => void) | undefined = undefined
   private closeDeadline = 0
@@ -217,13 +219,22 @@ export class Connection<F> {
     this.inputBytes += chunk.length
     const { reader } = this
     if (!this.isAhead(this.inputBytes, this.input.length)) return this.wakeReader()
-    // What a waiting reader is about to take does not count as read ahead. It takes it in the microtask that is queued by
-    // waking it, before this one: or it leaves meanwhile, and does not.
+    // What a waiting reader is about to take does not count as read ahead.
     const taken = reader !== undefined && reader.waits() &&
       !this.isAhead(this.inputBytes - chunk.length, this.input.length)
     this.wakeReader()
-    if (taken) void Promise.resolve().then(() => this.stopIfAhead())
-    else this.stopReading()
+    if (!taken) return this.stopReading()
+    this.aheadDue = true
+    this.schedule()
+  }
+
+  /**
+   * A reader that runs within the event has taken it by now. Another one takes it in the microtask that was queued by
+   * waking it, before this one: or it leaves meanwhile, and does not.
+   */
+  private lookAhead(): void {
+    this.aheadDue = false
+    if (this.isAhead(this.inputBytes, this.input.length)) void Promise.resolve().then(() => this.stopIfAhead())
   }
 
   private stopIfAhead(): void {
@@ -314,7 +325,7 @@ export class Connection<F> {
   /** Accepts a chunk. Only after `admits` and while neither ended nor lost. */
   push(chunk: Uint8Array): void {
     this.writes.push(chunk)
-    this.scheduleSend()
+    if (this.writes.inFlight === 0 && !this.sending) this.schedule()
   }
 
   /**
@@ -344,14 +355,15 @@ export class Connection<F> {
     this.wakeConditions()
   }
 
-  /** What was written in this turn leaves. */
+  /** What was read in this turn has been taken, and what was written leaves. */
   run(): void {
+    this.scheduled = false
+    if (this.aheadDue) this.lookAhead()
     this.send()
   }
 
   /** Hands over what is buffered, as far as the driver takes it, then the end if it is due, then admits who waits. */
   send(): void {
-    this.sendScheduled = false
     if (this.sending || this.report !== undefined || this.state === "closed") return
     this.sending = true
     const writes = this.writes
@@ -371,9 +383,9 @@ export class Connection<F> {
     }
   }
 
-  private scheduleSend(): void {
-    if (this.sendScheduled || this.writes.inFlight > 0 || this.sending) return
-    this.sendScheduled = true
+  private schedule(): void {
+    if (this.scheduled) return
+    this.scheduled = true
     this.timers.defer(this)
   }
 
