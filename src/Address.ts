@@ -65,6 +65,12 @@ export class TcpAddress extends Data.TaggedClass("TcpAddress")<{
     return percent === -1 ? undefined : this.host.slice(percent + 1)
   }
 
+  /** The host without its zone, for what knows none: packets, PROXY headers, blocks of addresses. */
+  get hostWithoutZone(): string {
+    const percent = this.host.indexOf("%")
+    return percent === -1 ? this.host : this.host.slice(0, percent)
+  }
+
   /**
    * As `format` gives it.
    *

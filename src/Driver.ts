@@ -246,12 +246,12 @@ class DrivenTransport<F, E> implements Transport.Transport<Lost<E>> {
   // --- reading -----------------------------------------------------------------
 
   get pull() {
-    this.puller ??= new Pull(this.connection, (readiness) => this.noInput(readiness))
+    this.puller ??= new Pull(this)
     return this.puller.effect
   }
 
   get forEach(): Transport.Transport<Lost<E>>["forEach"] {
-    return this.handler ??= (f) => forEach(this.connection, (readiness) => this.noInput(readiness), f)
+    return this.handler ??= (f) => forEach(this, f)
   }
 
   get stream() {
@@ -431,7 +431,7 @@ class DrivenTransport<F, E> implements Transport.Transport<Lost<E>> {
       : new ConnectionError[loss.kind === "aborted" ? "ConnectionAborted" : "CloseTimeout"]({ ...detail, ...byUs })
   }
 
-  private noInput(readiness: "lost" | "discarded"): Lost<E> {
+  noInput(readiness: "lost" | "discarded"): Lost<E> {
     return readiness === "lost" ? this.lossError() : this.closedError()
   }
 

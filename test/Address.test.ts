@@ -115,6 +115,11 @@ describe("TcpAddress", () => {
     ])
   })
 
+  it("has a host without its zone", () => {
+    for (const host of ["fe80::1", "192.0.2.1"]) assert.strictEqual(Address.tcp(host, 1).hostWithoutZone, host)
+    assert.strictEqual(Address.tcp("fe80::1%eth0", 1).hostWithoutZone, "fe80::1")
+  })
+
   it("throws for what is no address: a bug in the caller", () => {
     const host = "The host of a TcpAddress must be an IPv4 or IPv6 address, but is \"localhost\"; " +
       "a name has to be resolved first"

@@ -407,7 +407,7 @@ const encodeLine = (header: Header): Either.Either<Uint8Array, InvalidFrame> => 
     return invalid("version 1 has addresses of TCP alone")
   }
   const family = source.family === "IPv4" && destination.family === "IPv4" ? "TCP4" : "TCP6"
-  const [from, to] = [source, destination].map(({ host }) => hostIn(family, host.replace(/%.*/, "")))
+  const [from, to] = [source, destination].map(({ hostWithoutZone }) => hostIn(family, hostWithoutZone))
   return Either.right(
     new TextEncoder().encode(`PROXY ${family} ${from} ${to} ${source.port} ${destination.port}\r\n`)
   )

@@ -38,8 +38,8 @@ export const handshakeOptions = (mss: number, windowShift: number): Uint8Array =
   Uint8Array.of(2, 4, mss >> 8, mss & 0xff, 1, 3, 3, windowShift)
 
 /** The bytes of an address: 4 or 16. A zone has no place in a packet. */
-export const addressBytes = ({ host }: TcpAddress): Uint8Array =>
-  Uint8Array.from(ipaddr.parse(host.replace(/%.*/, "")).toByteArray())
+export const addressBytes = ({ hostWithoutZone }: TcpAddress): Uint8Array =>
+  Uint8Array.from(ipaddr.parse(hostWithoutZone).toByteArray())
 
 /** RFC 1071: of 16-bit words, the last of which may lack a byte. */
 const sum = (bytes: Uint8Array): number => {

@@ -149,11 +149,15 @@ const checked = ({ perPeer = Infinity, prefixLength = 64, total = Infinity }: Li
   return { total, perPeer, prefixLength }
 }
 
-/** Whoever has these addresses counts as one. */
-const peerOf = (address: Address.Address, prefixLength: number): string | undefined => {
+/**
+ * Who counts as one peer: an IPv4 address, or the first `prefixLength` bits of an IPv6 address, in CIDR notation. `undefined`
+ * for what has no such address.
+ *
+ * @since 0.1.0
+ * @category peers
+ */
+export const peerOf = (address: Address.Address, prefixLength = 64): string | undefined => {
   if (address._tag !== "TcpAddress") return undefined
-  // ipaddr.js knows not every zone.
-  const host = address.host.replace(/%.*/, "")
-  if (address.family === "IPv4") return host
-  return `${ipaddr.IPv6.networkAddressFromCIDR(`${host}/${prefixLength}`)}/${prefixLength}`
+  if (address.family === "IPv4") return address.host
+  return `${ipaddr.IPv6.networkAddressFromCIDR(`${address.hostWithoutZone}/${prefixLength}`)}/${prefixLength}`
 }

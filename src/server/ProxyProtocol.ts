@@ -364,7 +364,7 @@ const trusting = (trusted: ReadonlyArray<string>): (peer: Address.Address) => bo
     if (peer._tag === "UnixAddress") return unix
     if (peer._tag !== "TcpAddress") return false
     // A zone says by which interface the peer is near, and is no part of a block.
-    const address = ipaddr.parse(peer.host.replace(/%.*/, ""))
+    const address = ipaddr.parse(peer.hostWithoutZone)
     return blocks.some((block) => block.address.kind() === address.kind() && address.match(block.address, block.bits))
   }
 }

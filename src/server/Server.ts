@@ -1,49 +1,54 @@
 /**
- * The accept loop: a handler, a Scope and a fiber for each connection, limits at the door, and an end that lets what is
- * under way finish.
+ * The accept loop: a handler, a Scope and a fiber for each connection, limits at the door that can be changed while it
+ * runs, and an end that lets what is under way finish.
  *
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
-import * as Chunk from "effect/Chunk"
-import * as Clock from "effect/Clock"
+import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Equal from "effect/Equal"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as FiberRef from "effect/FiberRef"
 import * as FiberRefs from "effect/FiberRefs"
-import * as HashMap from "effect/HashMap"
-import * as LogLevel from "effect/LogLevel"
-import * as Metric from "effect/Metric"
-import type * as MetricLabel from "effect/MetricLabel"
 import * as Runtime from "effect/Runtime"
 import * as Scheduler from "effect/Scheduler"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as Subscribable from "effect/Subscribable"
+import * as SubscriptionRef from "effect/SubscriptionRef"
 import * as Address from "../Address.ts"
-import type { ConnectionLost } from "../ConnectionError.ts"
 import { async } from "../internal/async.ts"
-import { isDone } from "../internal/immediate.ts"
+import type { Timers } from "../internal/connection.ts"
+import { timersOf } from "../internal/timers.ts"
 import * as Turn from "../internal/turn.ts"
-import { Unattended } from "../internal/unattended.ts"
 import type { Listener } from "../Listener.ts"
 import type { Transport } from "../Transport.ts"
+import type { Consumer } from "./internal/budget.ts"
+import { Budget, interval } from "./internal/budget.ts"
+import { Connections } from "./internal/connections.ts"
+import type { Handler } from "./internal/life.ts"
+import { Life } from "./internal/life.ts"
 
 // -----------------------------------------------------------------------------
 // models
 // -----------------------------------------------------------------------------
 
 /**
+ * What a server lets in, and for how much. All of it can be changed while it runs: see `Server.adjust`.
+ *
  * @since 0.1.0
  * @category models
  */
-export interface ServeOptions {
+export interface Limits {
   /**
-   * Connections that are served at a time: any number by default. One counts until nothing of it is left, its graceful
-   * close included. Refused ones do not count.
+   * Connections that are served at a time: any number by default, at least 1. One counts until nothing of it is left, its
+   * graceful close included. Refused ones do not count.
    */
   readonly maxConnections?: number | undefined
   /**
@@ -52,31 +57,56 @@ export interface ServeOptions {
    */
   readonly whenFull?: "refuse" | "hold" | undefined
   /**
+   * Of these, connections of one peer: an IPv4 address, or a /64 of IPv6, see `ConnectionLimit.peerOf`. Any number by
+   * default, at least 1. One more is refused, since to hold it would hold up all others. It counts whom the socket is
+   * connected with: behind a proxy, use `ConnectionLimit` above `ProxyProtocol`.
+   */
+  readonly maxPerPeer?: number | undefined
+  /**
    * Whether to serve a peer at all, before any byte of it is read. One that is not is closed at once, as a refused one.
    * What it throws is logged, and refuses.
    */
   readonly admit?: ((remoteAddress: Address.Address) => boolean) | undefined
-  /** How long connections may go on once accepting has stopped, before they are aborted: 5 seconds. 0 aborts at once. */
-  readonly drainTimeout?: Duration.DurationInput | undefined
   /**
-   * Whether a connection can be ended without loss, asked while the server drains. By default: its handler waits for input
-   * and nothing is left to send. That looks at the transport that the listener gave: who reads it through a network layer
-   * that reads ahead, or keeps reading while an answer is being worked on, knows better. A handler that waits for the rest of
-   * a message looks idle as well: where a message that has begun is to be read to its end, it does that uninterruptibly.
+   * Bytes that all connections together may have buffered for writing: any number by default, at least 1. When they are over
+   * it for longer than a tenth of a second, which a burst is not, the slowest are aborted with `SlowConsumer` until the
+   * others have room: those that have the longest to go at the speed at which they took bytes meanwhile, and of those that
+   * took none, first for whom most waits. In between it is exceeded by what is written meanwhile: each connection's
+   * `highWaterMark` still bounds what it adds. It counts what the transports of the listeners hold, not what network layers
+   * above them do.
    */
-  readonly isIdle?: ((transport: Transport) => boolean) | undefined
+  readonly maxBuffered?: number | undefined
 }
 
 /**
- * What became of the connections. `accepted` is the sum of the others.
+ * @since 0.1.0
+ * @category models
+ */
+export interface ServeOptions extends Limits {
+  /** How long connections may go on once accepting has stopped, before they are aborted: 5 seconds. 0 aborts at once. */
+  readonly drainTimeout?: Duration.DurationInput | undefined
+  /**
+   * Whether a connection can be ended without loss, asked while the server drains. By default: its handler waits for input,
+   * nothing is left to send, and bytes have passed or it has been open for 250 ms: who has just connected is about to send.
+   * That looks at the transport that the listener gave: who reads it through a network layer that reads ahead, or keeps
+   * reading while an answer is being worked on, knows better. A handler that waits for the rest of a message looks idle as
+   * well: where a message that has begun is to be read to its end, it does that uninterruptibly.
+   */
+  readonly isIdle?: ((transport: Transport) => boolean) | undefined
+  /** Called for each connection, when nothing is left of it: for access logs and the like. What it throws is logged. */
+  readonly onEnd?: ((end: ConnectionEnd) => void) | undefined
+}
+
+/**
+ * What became of the connections. `accepted` is the sum of the others, once all are over.
  *
  * @since 0.1.0
  * @category models
  */
 export interface ServerReport {
-  /** Taken from the listener. What waited there when it was closed, it closed itself: see `Listener.stats`. */
+  /** Taken from the listeners. What waited there when they were closed, they closed themselves: see `Listener.stats`. */
   readonly accepted: number
-  /** Not served: the server was full, or `admit` said no. */
+  /** Not served: the server was full, the peer had as many as it may, or `admit` said no. */
   readonly refused: number
   /** The handler succeeded. */
   readonly completed: number
@@ -84,31 +114,151 @@ export interface ServerReport {
   readonly failed: number
   /** Was idle while the server drained, and was closed gracefully. */
   readonly drained: number
-  /** Was served and not over when `drainTimeout` was. */
+  /** Was served and not over when the deadline of the drain was, or was a `SlowConsumer`. */
   readonly aborted: number
 }
 
-type Outcome = Exclude<keyof ServerReport, "accepted">
+/**
+ * What became of one connection, see `ServerReport`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Outcome = Exclude<keyof ServerReport, "accepted">
+
+/**
+ * One connection that is over.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ConnectionEnd {
+  readonly localAddress: Address.Address
+  readonly remoteAddress: Address.Address
+  readonly outcome: Outcome
+  /** The handler's and its finalizers', without its value; a success for what was refused or drained. */
+  readonly exit: Exit.Exit<void, unknown>
+  /** From its acceptance until nothing was left of it. */
+  readonly duration: Duration.Duration
+  readonly bytesRead: number
+  readonly bytesWritten: number
+}
+
+/**
+ * Where a server is in its life. It goes through these in their order; `Closing` is left out when nothing is left by then.
+ *
+ * - `Accepting`: from the start.
+ * - `Draining`: accepts no more, ends what is idle, and lets the rest go on until the deadline, in milliseconds of the Clock.
+ * - `Closing`: the deadline is over; what is left is being aborted.
+ * - `Closed`: nothing is left.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Phase =
+  | { readonly _tag: "Accepting" }
+  | { readonly _tag: "Draining"; readonly deadline: number }
+  | { readonly _tag: "Closing" }
+  | { readonly _tag: "Closed"; readonly report: ServerReport }
+
+/**
+ * A server that runs: to watch it, to change its limits, to end it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Server {
+  readonly listeners: ReadonlyArray<Listener>
+
+  /** Where it is in its life: now, and each change from now on. The stream ends with `Closed`. */
+  readonly phase: Subscribable.Subscribable<Phase>
+
+  /**
+   * Completes when the server begins to drain, with the deadline in milliseconds of the Clock: for handlers that say
+   * goodbye. They have one turn of the event loop to begin with it, before idle connections are ended.
+   */
+  readonly draining: Effect.Effect<number>
+
+  /**
+   * Stops accepting, lets connections go on for so long (`drainTimeout` by default), and gives the report. See `serve`.
+   *
+   * A server that drains already gets another deadline, sooner or later than the one it had; without a timeout it keeps it.
+   * Suspends until it is `Closed`. An interruption changes nothing: the drain goes on. Idempotent; never fails.
+   */
+  readonly drain: (timeout?: Duration.DurationInput) => Effect.Effect<ServerReport>
+
+  /** Completes when nothing is left, with the report. */
+  readonly closed: Effect.Effect<ServerReport>
+
+  /**
+   * Other limits from now on; those that are not given stay, `undefined` is the default. Connections that are open stay:
+   * lowered, a limit is reached when enough of them have ended; raised, who was held is taken at once. A wrong limit dies with
+   * a `RangeError` and changes nothing.
+   */
+  readonly adjust: (limits: Limits) => Effect.Effect<void>
+
+  /** Counters as they are now: synchronous and cheap. */
+  readonly stats: () => ServerStats
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface ServerStats extends ServerReport {
+  /** Accepted and not over yet. */
+  readonly open: number
+}
+
+/**
+ * The server that a connection belongs to, as a service of its handler.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as Server from "effect-transport/server/Server"
+ * import type { Transport } from "effect-transport/Transport"
+ *
+ * // Serves until the server drains, and says goodbye then.
+ * export const polite = (transport: Transport) =>
+ *   Effect.raceFirst(
+ *     transport.forEach(transport.write),
+ *     Effect.flatMap(Server.Server, (server) => server.draining)
+ *   ).pipe(Effect.zipRight(transport.write(new TextEncoder().encode("goodbye\n"))))
+ * ```
+ *
+ * @since 0.1.0
+ * @category tags
+ */
+export const Server: Context.Tag<Server, Server> = Context.GenericTag<Server>("effect-transport/server/Server")
 
 // -----------------------------------------------------------------------------
-// metrics
+// errors
 // -----------------------------------------------------------------------------
 
-const openConnections = Metric.gauge("effect_transport_connections", {
-  description: "Connections of servers that are open now"
-})
-
-const allConnections = Metric.counter("effect_transport_connections_total", {
-  description: "Connections of servers that are over, by outcome",
-  incremental: true
-})
-
-const outcomes = {
-  refused: Metric.tagged(allConnections, "outcome", "refused"),
-  completed: Metric.tagged(allConnections, "outcome", "completed"),
-  failed: Metric.tagged(allConnections, "outcome", "failed"),
-  drained: Metric.tagged(allConnections, "outcome", "drained"),
-  aborted: Metric.tagged(allConnections, "outcome", "aborted")
+/**
+ * The connection that was the slowest when all connections together had more bytes buffered than `maxBuffered`. It was
+ * aborted: its handler sees `ConnectionAborted`, the log and `onEnd` this.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class SlowConsumer extends Data.TaggedError("SlowConsumer")<{
+  readonly localAddress: Address.Address
+  readonly remoteAddress: Address.Address
+  /** Bytes that waited for it. */
+  readonly buffered: number
+  /** Bytes that it took in the last tenth of a second. */
+  readonly taken: number
+  /** Bytes that waited for all connections. */
+  readonly total: number
+  readonly limit: number
+}> {
+  override get message() {
+    return `${Address.format(this.remoteAddress)} takes too little: ${this.buffered} bytes wait for it, and it took ` +
+      `${this.taken} in the last ${interval} ms. For all connections together ${this.total} bytes waited, where ` +
+      `${this.limit} may (maxBuffered).`
+  }
 }
 
 // -----------------------------------------------------------------------------
@@ -116,26 +266,29 @@ const outcomes = {
 // -----------------------------------------------------------------------------
 
 /**
- * Serves the connections of a listener until it is closed, and then until the last connection is over.
+ * Serves the connections of a listener, or of several under one limit, until they are closed, and then until the last
+ * connection is over.
  *
- * Each connection has a fiber, which inherits this one's context, and a Scope, which the handler may use. A handler that gives
- * `transport.forEach(…)` does without both while the Effects of its chunks are over at once, which makes it the cheapest form
- * for connections that come, go and idle; `handler` itself is called where the connection is accepted. When the handler ends, its finalizers run and then the transport is closed gracefully after success, aborted otherwise. A failure or a
- * defect ends only its own connection: it is logged (a defect as error, a failure as warning, the loss of just this
- * connection as debug), annotated like all of the handler's logs with `localAddress`, `remoteAddress`, `listener`.
+ * Each connection has a fiber, which inherits this one's context, and a Scope, which the handler may use, as well as the
+ * `Server`. A handler that gives `transport.forEach(…)` does without both while the Effects of its chunks are over at once,
+ * which makes it the cheapest form for connections that come, go and idle; `handler` itself is called where the connection
+ * is accepted, with the listener that it came from. When the handler ends, its finalizers run and then the transport is
+ * closed gracefully after success, aborted otherwise. A failure or a defect ends only its own connection: it is logged (a
+ * defect as error, a failure as warning, the loss of just this connection as debug), annotated like all of the handler's
+ * logs with `localAddress`, `remoteAddress`, `listener`.
  *
- * When the listener is closed, the server drains: idle connections (see `isIdle`) are ended at once, the others when they
- * get idle or when their handlers end, and what is left after `drainTimeout` is aborted. To end an idle connection, its
- * handler is interrupted and its Scope is closed as after success: transports and network layers that were opened in it
- * send what they have and end in order, and the peer sees an end, no reset. Work that must not be cut is done in an
- * uninterruptible region: the end waits for it.
+ * When all listeners are closed, or `Server.drain` is called, the server drains: idle connections (see `isIdle`) are ended
+ * at once, the others when they get idle or when their handlers end, and what is left after `drainTimeout` is aborted. To
+ * end an idle connection, its handler is interrupted and its Scope is closed as after success: transports and network
+ * layers that were opened in it send what they have and end in order, and the peer sees an end, no reset. Work that must
+ * not be cut is done in an uninterruptible region: the end waits for it.
  *
- * - Suspends until all that is done, and tells what became of the connections. The address can be bound again as soon as
+ * - Suspends until all that is done, and tells what became of the connections. The addresses can be bound again as soon as
  *   accepting has stopped, while old connections still drain.
- * - Never fails. An interruption closes the listener and drains in the same way before it takes effect, within
+ * - Never fails. An interruption closes the listeners and drains in the same way before it takes effect, within
  *   `drainTimeout`: the end of a Scope, or Ctrl-C, is graceful. A handler that refuses to end, because it or a finalizer
  *   of its does not return, is waited for: no fiber is left behind.
- * - A `maxConnections` below 1 is a bug in the caller and dies with a `RangeError`.
+ * - A wrong limit is a bug in the caller and dies with a `RangeError`.
  *
  * @example
  * ```ts
@@ -158,10 +311,72 @@ const outcomes = {
  * @category serving
  */
 export const serve = <E, R>(
-  listener: Listener,
-  handler: (transport: Transport) => Effect.Effect<unknown, E, R>,
+  listeners: Listener | ReadonlyArray<Listener>,
+  handler: (transport: Transport, listener: Listener) => Effect.Effect<unknown, E, R>,
   options: ServeOptions = {}
-): Effect.Effect<ServerReport, never, Exclude<R, Scope.Scope>> => inTurn(accept(listener, handler, options))
+): Effect.Effect<ServerReport, never, Exclude<R, Scope.Scope | Server>> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(begin(listeners, handler, options), (server) =>
+      Effect.flatMap(
+        Effect.exit(restore(server.closed)),
+        (exit) => Exit.isSuccess(exit) ? exit : Effect.zipRight(server.drain(), exit)
+      ))
+  )
+
+/**
+ * `serve` in the background, with the running server to hold on to. The end of the Scope drains it, and waits for that.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import type { Listener } from "effect-transport/Listener"
+ * import * as Server from "effect-transport/server/Server"
+ *
+ * // Beside the service, for a load balancer: whether it takes new connections.
+ * export const program = (service: Listener, health: Listener) =>
+ *   Effect.gen(function*() {
+ *     const server = yield* Server.make(service, ({ forEach, write }) => forEach(write), { drainTimeout: "30 seconds" })
+ *     yield* Server.make(health, ({ write }) =>
+ *       Effect.flatMap(server.phase.get, ({ _tag }) =>
+ *         write(new TextEncoder().encode(_tag === "Accepting" ? "up\n" : "down\n"))))
+ *     return yield* server.closed
+ *   })
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = <E, R>(
+  listeners: Listener | ReadonlyArray<Listener>,
+  handler: (transport: Transport, listener: Listener) => Effect.Effect<unknown, E, R>,
+  options: ServeOptions = {}
+): Effect.Effect<Server, never, Exclude<R, Scope.Scope | Server> | Scope.Scope> =>
+  Effect.acquireRelease(begin(listeners, handler, options), (server) => server.drain())
+
+const isSeveral = (listeners: Listener | ReadonlyArray<Listener>): listeners is ReadonlyArray<Listener> =>
+  Array.isArray(listeners)
+
+/** It ends by `drain`, or with its listeners. To be run in an uninterruptible region. */
+const begin = <E, R>(
+  listeners: Listener | ReadonlyArray<Listener>,
+  handler: (transport: Transport, listener: Listener) => Effect.Effect<unknown, E, R>,
+  options: ServeOptions
+): Effect.Effect<Server, never, Exclude<R, Scope.Scope | Server>> =>
+  inTurn(Effect.gen(function*() {
+    const limits = checked(options)
+    const server = new Serving({
+      listeners: isSeveral(listeners) ? listeners : [listeners],
+      handler,
+      options,
+      limits,
+      clock: yield* Effect.clock,
+      // Taken in an uninterruptible region, in which the connections' fibers begin: whatever happens, each is ended.
+      runtime: yield* Effect.runtime<Exclude<R, Scope.Scope | Server>>(),
+      phase: yield* SubscriptionRef.make<Phase>({ _tag: "Accepting" })
+    })
+    yield* Effect.forkDaemon(server.run)
+    return server
+  }))
 
 /** Under Effect's own scheduler connections run on the turn's; who has another one wants it. */
 const inTurn = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
@@ -171,366 +386,287 @@ const inTurn = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R>
       : effect
   )
 
-const accept = <E, R>(
-  listener: Listener,
-  handler: (transport: Transport) => Effect.Effect<unknown, E, R>,
-  options: ServeOptions
-): Effect.Effect<ServerReport, never, Exclude<R, Scope.Scope>> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function*() {
-      const max = options.maxConnections ?? Infinity
-      if (!(max >= 1)) return yield* Effect.die(new RangeError(`maxConnections is at least 1, not ${max}`))
-      const connections = new Connections(yield* FiberRef.get(FiberRef.currentMetricLabels))
-      // Taken in an uninterruptible region, in which the connections' fibers begin: whatever happens, each is ended.
-      const runtime = yield* Effect.runtime<Exclude<R, Scope.Scope>>()
-      const life = new Life(handler, connections, runtime, listener.address)
-      // Not a race: interrupted after it has made its fibers and before it has started them, Effect's waits for them for ever.
-      if (max < Infinity) yield* Effect.forkDaemon(Effect.zipRight(listener.closed, connections.close))
-      const stopped = yield* Effect.exit(restore(acceptAll(listener, connections, life, options)))
-      // Beside the drain: it frees the address at once, and then waits for those that it turns away.
-      const closing = yield* Effect.forkDaemon(listener.close)
-      yield* drain(connections, options)
-      yield* Fiber.join(closing)
-      return yield* Exit.as(stopped, connections.report())
-    })
-  )
-
-/** Suspends until the listener is closed. Connections are taken where fibers run, and wake none. */
-const acceptAll = (
-  listener: Listener,
-  connections: Connections,
-  life: Life,
-  { admit, maxConnections = Infinity, whenFull }: ServeOptions
-): Effect.Effect<void> =>
-  Effect.flatMap(FiberRef.get(FiberRef.currentScheduler), (scheduler) =>
-    async<void>((resume) => {
-      let stopped = false
-      let withdraw: (() => void) | undefined
-      const isFull = () => connections.serving >= maxConnections
-      const holds = () => whenFull !== "refuse" && isFull() && !connections.closed
-      const poll = () => stopped || holds() ? undefined : listener.unsafePoll()
-      const take = () => {
-        for (let transport = poll(); transport !== undefined; transport = poll()) {
-          life.begin(transport, life.admits(admit, transport) && !isFull())
-        }
-        if (stopped) return
-        if (holds()) return connections.whenChanged(next)
-        withdraw = listener.unsafeAwait(next)
-        if (withdraw === undefined) resume(Effect.void)
-      }
-      const next = () => scheduler.scheduleTask(take, 0)
-      next()
-      return () => {
-        stopped = true
-        withdraw?.()
-      }
-    }))
-
-/** What all connections of a server have in common: how they begin, and how they end. */
-class Life {
-  private readonly handler: (transport: Transport) => Effect.Effect<unknown, unknown, any>
-  private readonly connections: Connections
-  private readonly runtime: Runtime.Runtime<any>
-  private readonly annotations: HashMap.HashMap<string, unknown>
-  private readonly isDebugged: boolean
-
-  constructor(
-    handler: (transport: Transport) => Effect.Effect<unknown, unknown, any>,
-    connections: Connections,
-    runtime: Runtime.Runtime<any>,
-    listening: Address.Address
-  ) {
-    this.handler = handler
-    this.connections = connections
-    this.runtime = runtime
-    const inherited = FiberRefs.getOrDefault(runtime.fiberRefs, FiberRef.currentLogAnnotations)
-    this.annotations = HashMap.set(inherited, "listener", Address.format(listening))
-    const level = FiberRefs.getOrDefault(runtime.fiberRefs, FiberRef.currentMinimumLogLevel)
-    this.isDebugged = LogLevel.lessThanEqual(level, LogLevel.Debug)
+const checked = (limits: Limits) => {
+  const { maxBuffered = Infinity, maxConnections = Infinity, maxPerPeer = Infinity } = limits
+  for (const [name, limit] of Object.entries({ maxConnections, maxPerPeer, maxBuffered })) {
+    if (!(limit >= 1)) throw new RangeError(`${name} is at least 1, not ${limit}`)
   }
-
-  admits(admit: ServeOptions["admit"], transport: Transport): boolean {
-    if (admit === undefined) return true
-    try {
-      return admit(transport.remoteAddress)
-    } catch (defect) {
-      this.fork(transport, Effect.logError("Asking whether to admit a peer died; it is refused", Cause.die(defect)))
-      return false
-    }
-  }
-
-  begin(transport: Transport, served: boolean): void {
-    const connection = this.connections.add(transport, served)
-    if (served) this.serve(connection)
-    else this.whenDone(transport, transport.close, () => this.connections.settle(connection, "refused"))
-  }
-
-  /** Without a fiber for as long as it needs none. */
-  private serve(connection: Connection): void {
-    const handled = this.handle(connection.transport)
-    if (!(handled instanceof Unattended)) return this.attend(connection, handled)
-    let over = false
-    const stop = handled.start((rest: Effect.Effect<unknown, unknown, any>) => {
-      over = true
-      connection.interrupt = undefined
-      if (isDone(rest)) this.end(connection, Exit.void)
-      else if (Exit.isExit(rest)) this.end(connection, Exit.asVoid(rest))
-      else this.attend(connection, rest)
-    })
-    if (over) return
-    connection.interrupt = () => {
-      connection.interrupt = undefined
-      stop()
-      this.end(connection, Exit.interrupt(FiberId.none))
-    }
-  }
-
-  private handle(transport: Transport): Effect.Effect<unknown, unknown, any> {
-    try {
-      return this.handler(transport)
-    } catch (defect) {
-      return Effect.die(defect)
-    }
-  }
-
-  /** By a fiber, with a Scope. */
-  private attend(connection: Connection, handled: Effect.Effect<unknown, unknown, any>): void {
-    const { transport } = connection
-    const life = Effect.flatMap(Scope.make(), (scope) => {
-      const end = (exit: Exit.Exit<void, unknown>) => {
-        const graceful = isGraceful(connection, exit)
-        return Effect.flatMap(
-          Effect.exit(Scope.close(scope, graceful ? Exit.void : exit)),
-          (closed) =>
-            Effect.flatMap(graceful ? transport.close : transport.abort, () => this.over(connection, exit, closed))
-        )
-      }
-      return Effect.zipRight(
-        // Set for good, since the fiber is the connection's own: what provides services takes them back at the end, and
-        // costs 10 µs and 2 KB for that.
-        FiberRef.set(FiberRef.currentContext, Context.add(this.runtime.context, Scope.Scope, scope)),
-        Effect.matchCauseEffect(Effect.interruptible(handled), {
-          onFailure: (cause) => end(Exit.failCause(cause)),
-          onSuccess: () => end(Exit.void)
-        })
-      )
-    })
-    const fiber = this.fork(transport, life)
-    connection.interrupt = () => fiber.unsafeInterruptAsFork(FiberId.none)
-  }
-
-  /** The handler is over, and had no Scope. */
-  private end(connection: Connection, handled: Exit.Exit<void, unknown>): void {
-    const { transport } = connection
-    this.whenDone(transport, isGraceful(connection, handled) ? transport.close : transport.abort, () => {
-      const report = this.over(connection, handled, Exit.void)
-      if (report !== Exit.void) this.fork(transport, report)
-    })
-  }
-
-  /** Nothing of it is left; what there is to log. */
-  private over(
-    connection: Connection,
-    handled: Exit.Exit<void, unknown>,
-    closed: Exit.Exit<void, never>
-  ): Effect.Effect<void> {
-    const idle = isIdleEnd(connection, handled)
-    const exit = idle ? closed : Exit.zipRight(handled, closed)
-    const outcome = Exit.isFailure(exit) ? "failed" : idle ? "drained" : "completed"
-    this.connections.settle(connection, connection.ending === "aborted" ? "aborted" : outcome)
-    return Exit.isFailure(exit) ? this.logged(connection.transport, exit.cause) : Exit.void
-  }
-
-  private logged(transport: Transport, cause: Cause.Cause<unknown>): Effect.Effect<void> {
-    if (Cause.isInterruptedOnly(cause)) return Exit.void
-    if (Cause.isDie(cause)) return Effect.logError("The handler of a connection died", cause)
-    if (!isLoss(transport, cause)) return Effect.logWarning("The handler of a connection failed", cause)
-    return this.isDebugged ? Effect.logDebug("A connection was lost", cause) : Exit.void
-  }
-
-  private whenDone(transport: Transport, effect: Effect.Effect<void>, then: () => void): void {
-    if (effect instanceof Unattended) effect.start(then)
-    else this.fork(transport, Effect.map(effect, then))
-  }
-
-  /** Annotated for good, as its context is. */
-  private fork(transport: Transport, effect: Effect.Effect<void, never, any>): Fiber.RuntimeFiber<void> {
-    const annotations = HashMap.set(
-      HashMap.set(this.annotations, "localAddress", Address.format(transport.localAddress)),
-      "remoteAddress",
-      Address.format(transport.remoteAddress)
-    )
-    return Runtime.runFork(
-      this.runtime,
-      Effect.zipRight(FiberRef.set(FiberRef.currentLogAnnotations, annotations), effect)
-    )
-  }
+  return { maxConnections, maxPerPeer, maxBuffered, whenFull: limits.whenFull ?? "hold", admit: limits.admit }
 }
 
-const isGraceful = (connection: Connection, handled: Exit.Exit<void, unknown>): boolean =>
-  Exit.isSuccess(handled) || isIdleEnd(connection, handled)
+/** Where connections of one listener come in. */
+class Door {
+  readonly listener: Listener
+  readonly life: Life
+  private readonly ready: () => void
+  private waits = false
+  private withdraw: (() => void) | undefined = undefined
 
-/** It was interrupted because it was idle. */
-const isIdleEnd = (connection: Connection, handled: Exit.Exit<void, unknown>): boolean =>
-  connection.ending === "drained" && isInterruptedOnly(handled)
+  constructor(listener: Listener, life: Life, ready: () => void) {
+    this.listener = listener
+    this.life = life
+    this.ready = ready
+  }
 
-const isInterruptedOnly = (exit: Exit.Exit<unknown, unknown>): boolean =>
-  Exit.isFailure(exit) && Cause.isInterruptedOnly(exit.cause)
+  /** Calls `ready`, once, when there is something to take; never, if it is closed. */
+  await(): void {
+    if (this.waits) return
+    this.waits = true
+    this.withdraw = this.listener.unsafeAwait(this.notify)
+  }
 
-const lossTags: Record<ConnectionLost["_tag"], true> = {
-  ConnectionReset: true,
-  BrokenPipe: true,
-  ConnectionAborted: true,
-  ConnectionClosed: true,
-  ConnectionTimedOut: true,
-  CloseTimeout: true,
-  PeerUnreachable: true,
-  ConnectionFailed: true
+  leave(): void {
+    this.waits = true
+    this.withdraw?.()
+  }
+
+  private readonly notify = (): void => {
+    this.waits = false
+    this.ready()
+  }
 }
-
-/** Most often it is the one failure, and a `Chunk` of it would cost 2 µs. */
-const isLoss = (transport: Transport, cause: Cause.Cause<unknown>): boolean =>
-  Cause.isFailType(cause)
-    ? isLossOf(transport, cause.error)
-    : Chunk.every(Cause.failures(cause), (error) => isLossOf(transport, error))
-
-/** The loss of this connection, which a server meets every day; not that of another one which the handler uses. */
-const isLossOf = (transport: Transport, error: unknown): boolean => {
-  if (typeof error !== "object" || error === null) return false
-  const { _tag, localAddress, remoteAddress } = error as Partial<ConnectionLost>
-  return _tag !== undefined && Object.hasOwn(lossTags, _tag) &&
-    Equal.equals(localAddress, transport.localAddress) && Equal.equals(remoteAddress, transport.remoteAddress)
-}
-
-// -----------------------------------------------------------------------------
-// draining
-// -----------------------------------------------------------------------------
 
 /** In milliseconds. A transport tells nobody that it got idle, so the server looks, and only while it drains. */
 const drainInterval = 20
 
-const isIdleNow = (transport: Transport): boolean => {
-  const { buffered, pulling } = transport.stats()
-  return pulling && buffered === 0
+/** In milliseconds. Who has connected is about to send: to end that connection would lose what is on its way. */
+const arrivalTime = 250
+
+const isIdleAt = (transport: Transport, now: number): boolean => {
+  const { buffered, bytesRead, bytesWritten, lastRead, pulling } = transport.stats()
+  return pulling && buffered === 0 && (bytesRead + bytesWritten > 0 || now - lastRead >= arrivalTime)
 }
 
-/** Suspends until no connection is left; after the deadline there is none but for handlers that do not return. */
-const drain = (connections: Connections, options: ServeOptions): Effect.Effect<void> =>
-  Effect.gen(function*() {
-    const deadline = (yield* Clock.currentTimeMillis) + Duration.toMillis(options.drainTimeout ?? Duration.seconds(5))
-    const look = (isIdle: (transport: Transport) => boolean): Effect.Effect<void> =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) => {
-        if (now >= deadline) return connections.abortAll
-        connections.end(isIdle)
-        return Effect.zipRight(Effect.sleep(Math.min(drainInterval, deadline - now)), look(isIdle))
-      })
-    const looking = Effect.catchAllDefect(look(options.isIdle ?? isIdleNow), (defect) =>
-      Effect.zipRight(
-        Effect.logError("Asking whether a connection is idle died", Cause.die(defect)),
-        look(() => false)
-      ))
-    // No child: an interruption of the server, also a second one, is passed on to its children at once.
-    const watcher = yield* Effect.forkDaemon(Effect.interruptible(looking))
-    yield* connections.until(() => connections.size === 0)
-    yield* Fiber.interrupt(watcher)
-  })
+const closing: Phase = { _tag: "Closing" }
 
-/** One connection, from its acceptance until nothing of it is left. */
-interface Connection {
-  readonly transport: Transport
-  /** Ends its handler, while that is under way. */
-  interrupt: (() => void) | undefined
-  /** Why the drain has interrupted it. */
-  ending: "drained" | "aborted" | undefined
-}
+class Serving implements Server {
+  readonly listeners: ReadonlyArray<Listener>
+  readonly phase: Subscribable.Subscribable<Phase>
+  private readonly current: SubscriptionRef.SubscriptionRef<Phase>
+  private readonly stopping = Deferred.unsafeMake<void>(FiberId.none)
+  private readonly announced = Deferred.unsafeMake<number>(FiberId.none)
+  private readonly over = Deferred.unsafeMake<ServerReport>(FiberId.none)
+  private readonly options: ServeOptions
+  private readonly timers: Timers
+  private readonly scheduler: Scheduler.Scheduler
+  private readonly connections: Connections
+  private readonly budget: Budget
+  private readonly doors: ReadonlyArray<Door>
+  private limits: ReturnType<typeof checked>
+  private isIdle: (transport: Transport) => boolean
+  private stopped = false
+  private scheduled = false
+  /** The door from which the next one is taken. */
+  private next = 0
+  /** Nobody is taken until there is room. */
+  private held = false
+  private deadline: number | undefined = undefined
+  private wake: (() => void) | undefined = undefined
 
-/** The connections that are open, and the counts of those that were. */
-class Connections {
-  serving = 0
-  closed = false
-  private readonly labels: ReadonlyArray<MetricLabel.MetricLabel>
-  private readonly open = new Set<Connection>()
-  private readonly counts = { accepted: 0, refused: 0, completed: 0, failed: 0, drained: 0, aborted: 0 }
-  private changed: (() => void) | undefined = undefined
-
-  constructor(labels: ReadonlyArray<MetricLabel.MetricLabel>) {
-    this.labels = labels
+  constructor({ clock, handler, limits, listeners, options, phase, runtime }: {
+    readonly listeners: ReadonlyArray<Listener>
+    readonly handler: Handler
+    readonly options: ServeOptions
+    readonly limits: ReturnType<typeof checked>
+    readonly clock: Clock.Clock
+    readonly runtime: Runtime.Runtime<any>
+    readonly phase: SubscriptionRef.SubscriptionRef<Phase>
+  }) {
+    this.listeners = listeners
+    this.options = options
+    this.limits = limits
+    this.isIdle = options.isIdle ?? ((transport) => isIdleAt(transport, this.timers.now()))
+    this.current = phase
+    this.phase = Subscribable.make({
+      get: phase.get,
+      changes: Stream.takeUntil(Stream.changes(phase.changes), ({ _tag }) => _tag === "Closed")
+    })
+    this.timers = timersOf(clock)
+    const { context, fiberRefs, runtimeFlags } = runtime
+    this.scheduler = FiberRefs.getOrDefault(fiberRefs, FiberRef.currentScheduler)
+    this.connections = new Connections(FiberRefs.getOrDefault(fiberRefs, FiberRef.currentMetricLabels), this.changed)
+    this.budget = new Budget(this.connections, this.timers, this.evict)
+    this.budget.set(limits.maxBuffered)
+    const shared = {
+      handler,
+      connections: this.connections,
+      runtime: Runtime.make({ context: Context.add(context, Server, this), fiberRefs, runtimeFlags }),
+      onEnd: options.onEnd,
+      now: this.timers.now
+    }
+    this.doors = listeners.map((listener) => new Door(listener, new Life({ ...shared, listener }), this.ready))
   }
 
-  get size(): number {
-    return this.open.size
+  // --- accepting ---------------------------------------------------------------
+
+  /** Connections are taken where fibers run, and wake none. */
+  private readonly ready = (): void => {
+    if (this.scheduled) return
+    this.scheduled = true
+    this.scheduler.scheduleTask(this.take, 0)
   }
 
-  report(): ServerReport {
-    return { ...this.counts }
+  /** One of each listener, in turn. */
+  private readonly take = (): void => {
+    const { doors } = this
+    this.scheduled = false
+    for (let empty = 0; empty < doors.length;) {
+      this.held = this.isFull && this.limits.whenFull === "hold"
+      if (this.stopped || this.held) return
+      const door = doors[this.next]!
+      this.next = (this.next + 1) % doors.length
+      const transport = door.listener.unsafePoll()
+      if (transport === undefined) {
+        empty++
+      } else {
+        empty = 0
+        door.life.begin(transport, this.admits(door, transport))
+      }
+    }
+    this.budget.watch()
+    for (const door of doors) door.await()
   }
 
-  add(transport: Transport, served: boolean): Connection {
-    const connection: Connection = { transport, interrupt: undefined, ending: undefined }
-    this.open.add(connection)
-    this.counts.accepted++
-    if (served) this.serving++
-    openConnections.unsafeModify(1, this.labels)
-    return connection
+  private get isFull(): boolean {
+    return this.connections.serving >= this.limits.maxConnections
   }
 
-  /** Nothing of it is left. */
-  settle(connection: Connection, outcome: Outcome): void {
-    this.open.delete(connection)
-    this.counts[outcome]++
-    if (outcome !== "refused") this.serving--
-    outcomes[outcome].unsafeUpdate(1, this.labels)
-    openConnections.unsafeModify(-1, this.labels)
-    this.changed?.()
+  private admits({ life }: Door, transport: Transport): boolean {
+    const { admit, maxPerPeer } = this.limits
+    try {
+      if (admit !== undefined && !admit(transport.remoteAddress)) return false
+    } catch (defect) {
+      life.fork(transport, Effect.logError("Asking whether to admit a peer died; it is refused", Cause.die(defect)))
+      return false
+    }
+    return !this.isFull && (maxPerPeer === Infinity || this.connections.ofPeer(transport) < maxPerPeer)
   }
 
-  /** Nothing is accepted any more: whoever waits for room looks again. */
-  get close(): Effect.Effect<void> {
-    return Effect.sync(() => {
-      this.closed = true
-      this.changed?.()
+  /** One connection is over. */
+  private readonly changed = (): void => {
+    if (this.held) this.ready()
+    if (this.connections.size === 0) this.wake?.()
+  }
+
+  private readonly evict = ({ buffered, connection, taken }: Consumer, total: number, limit: number): void => {
+    const { localAddress, remoteAddress } = connection.transport
+    connection.life.abort(
+      connection,
+      new SlowConsumer({ localAddress, remoteAddress, buffered, taken, total, limit })
+    )
+  }
+
+  readonly adjust = (limits: Limits): Effect.Effect<void> =>
+    Effect.sync(() => {
+      this.limits = checked({ ...this.limits, ...limits })
+      this.budget.set(this.limits.maxBuffered)
+      if (this.held) this.ready()
+    })
+
+  readonly stats = (): ServerStats => ({ ...this.connections.report(), open: this.connections.size })
+
+  // --- ending ------------------------------------------------------------------
+
+  readonly closed: Effect.Effect<ServerReport> = Deferred.await(this.over)
+
+  readonly draining: Effect.Effect<number> = Deferred.await(this.announced)
+
+  readonly drain = (timeout?: Duration.DurationInput): Effect.Effect<ServerReport> =>
+    Effect.suspend(() => {
+      if (timeout !== undefined) this.deadline = this.timers.now() + Duration.toMillis(timeout)
+      Deferred.unsafeDone(this.stopping, Exit.void)
+      this.wake?.()
+      return Effect.zipRight(
+        SubscriptionRef.update(
+          this.current,
+          (phase) => phase._tag === "Draining" && phase.deadline !== this.deadline ? this.drains() : phase
+        ),
+        this.closed
+      )
+    })
+
+  private drains(): Phase & { readonly _tag: "Draining" } {
+    this.deadline ??= this.timers.now() + Duration.toMillis(this.options.drainTimeout ?? Duration.seconds(5))
+    return { _tag: "Draining", deadline: this.deadline }
+  }
+
+  /** Its whole life. */
+  get run(): Effect.Effect<void> {
+    const { connections, current, listeners, stopping } = this
+    return Effect.gen(this, function*() {
+      this.ready()
+      const closed = Effect.forEach(listeners, (listener) => listener.closed, { discard: true })
+      yield* Effect.forkDaemon(Effect.zipRight(closed, Deferred.succeed(stopping, undefined)))
+      yield* Deferred.await(stopping)
+      this.stopped = true
+      for (const door of this.doors) door.leave()
+      // Beside the drain: it frees the addresses at once, and then waits for those that it turns away.
+      const close = Effect.forEach(listeners, (listener) => listener.close, { concurrency: "unbounded", discard: true })
+      const freeing = yield* Effect.forkDaemon(close)
+      const draining = this.drains()
+      yield* SubscriptionRef.set(current, draining)
+      yield* Deferred.succeed(this.announced, draining.deadline)
+      yield* Effect.async<void>((resume) => Turn.macrotask(() => resume(Effect.void)))
+      yield* this.finish()
+      yield* Fiber.join(freeing)
+      this.budget.stop()
+      const report = connections.report()
+      yield* SubscriptionRef.set(current, { _tag: "Closed", report })
+      yield* Deferred.succeed(this.over, report)
     })
   }
 
-  /** Calls back, once, at the next change; only the server itself waits, for one thing at a time. */
-  whenChanged(notify: () => void): void {
-    this.changed = () => {
-      this.changed = undefined
-      notify()
-    }
+  /** Suspends until no connection is left; after the deadline there is none but for handlers that do not return. */
+  private finish(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.connections.size === 0) return Effect.void
+      const left = this.deadline! - this.timers.now()
+      const next = left > 0
+        ? Effect.zipRight(this.endIdle, this.pause(Math.min(drainInterval, left)))
+        : Effect.zipRight(this.abort, this.pause(Infinity))
+      return Effect.zipRight(next, this.finish())
+    })
   }
 
-  /** Suspends until it holds. */
-  until(holds: () => boolean): Effect.Effect<void> {
+  private get endIdle(): Effect.Effect<void> {
+    return Effect.catchAllDefect(
+      Effect.sync(() => {
+        for (const connection of this.connections) {
+          const { ending, interrupt, transport } = connection
+          if (interrupt === undefined || ending !== undefined || !this.isIdle(transport)) continue
+          connection.ending = "drained"
+          interrupt()
+        }
+      }),
+      (defect) => {
+        this.isIdle = () => false
+        return Effect.logError("Asking whether a connection is idle died", Cause.die(defect))
+      }
+    )
+  }
+
+  private get abort(): Effect.Effect<void> {
+    const all = Effect.sync(() => {
+      for (const connection of Array.from(this.connections)) connection.life.abort(connection, "aborted")
+    })
+    return Effect.zipRight(SubscriptionRef.set(this.current, closing), all)
+  }
+
+  /** For so long, or until no connection is left, or there is another deadline. */
+  private pause(millis: number): Effect.Effect<void> {
     return async<void>((resume) => {
-      this.changed = () => {
-        if (holds()) resume(Effect.void)
+      const wake = () => {
+        cancel?.()
+        this.wake = undefined
+        resume(Effect.void)
       }
-      this.changed()
-      return () => {
-        this.changed = undefined
+      if (this.connections.size === 0) {
+        resume(Effect.void)
+        return () => {}
       }
+      const cancel = millis === Infinity ? undefined : this.timers.schedule(millis, wake)
+      this.wake = wake
+      return wake
     })
-  }
-
-  /** Ends those of which it is true, gracefully. */
-  end(isIdle: (transport: Transport) => boolean): void {
-    for (const connection of this.open) {
-      const { ending, interrupt, transport } = connection
-      if (interrupt === undefined || ending !== undefined || !isIdle(transport)) continue
-      connection.ending = "drained"
-      interrupt()
-    }
-  }
-
-  /** First the transports: a handler that ends what it uses when it is interrupted then does not wait for the peer. */
-  get abortAll(): Effect.Effect<void> {
-    return Effect.uninterruptible(Effect.suspend(() =>
-      Effect.forEach(Array.from(this.open), (connection) => {
-        connection.ending = "aborted"
-        const interrupt = Effect.sync(() => connection.interrupt?.())
-        return Effect.zipRight(connection.transport.abort, interrupt)
-      }, { concurrency: "unbounded", discard: true })
-    ))
   }
 }

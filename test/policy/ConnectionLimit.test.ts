@@ -1,7 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as FastCheck from "effect/FastCheck"
 import * as Scope from "effect/Scope"
+import * as TestClock from "effect/TestClock"
 import * as Address from "../../src/Address.ts"
 import * as MemoryTransport from "../../src/memory/MemoryTransport.ts"
 import * as Network from "../../src/Network.ts"
@@ -10,6 +13,7 @@ import * as ConnectionLimit from "../../src/policy/ConnectionLimit.ts"
 import * as Server from "../../src/server/Server.ts"
 import * as SimNetwork from "../../src/testing/SimNetwork.ts"
 import { text } from "../support/bytes.ts"
+import { settle } from "../support/fibers.ts"
 
 /** A transport from there. */
 const from = (remoteAddress: Address.Address) =>
@@ -132,4 +136,59 @@ describe("ConnectionLimit", () => {
       })),
       { hosts: ["server", "one", "two", "three"] }
     ))
+})
+
+describe("under any order of comings and goings", () => {
+  const hosts = ["192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"]
+  const peers = ["192.0.2.1", "192.0.2.2", "2001:db8::/64", "2001:db8::/64", "2001:db8:0:1::/64"]
+  const most = FastCheck.option(FastCheck.nat(4), { nil: undefined })
+  const step = FastCheck.oneof(
+    { weight: 6, arbitrary: FastCheck.record({ come: FastCheck.nat(hosts.length - 1), stays: FastCheck.nat(5000) }) },
+    { weight: 1, arbitrary: FastCheck.record({ total: most, perPeer: most }) }
+  )
+
+  it.effect.prop(
+    "nobody is admitted above a limit, nobody refused below it, and who has gone does not count",
+    [FastCheck.array(FastCheck.tuple(FastCheck.nat(1000), step), { maxLength: 60 })],
+    ([steps]) =>
+      Effect.gen(function*() {
+        const limit = yield* ConnectionLimit.make({ total: 3, perPeer: 2 })
+        let limits: ConnectionLimit.Limits = { total: 3, perPeer: 2 }
+        let now = 0
+        /** Who is there, until when. */
+        let there: ReadonlyArray<{ readonly peer: string; readonly until: number }> = []
+        for (const [pause, step] of steps) {
+          yield* TestClock.adjust(pause)
+          now += pause
+          there = there.filter(({ until }) => until > now)
+          if (!("come" in step)) {
+            limits = step
+            yield* limit.set(step)
+            continue
+          }
+          const peer = peers[step.come]!
+          const same = there.filter((other) => other.peer === peer).length
+          const expected = there.length >= (limits.total ?? Infinity)
+            ? "total"
+            : same >= (limits.perPeer ?? Infinity)
+            ? "perPeer"
+            : "admitted"
+          const answer = yield* Deferred.make<string>()
+          const visit = Effect.gen(function*() {
+            const admitted = yield* Effect.exit(Effect.flatMap(tcp(hosts[step.come]!), limit.admit))
+            yield* Deferred.succeed(answer, scopeOf(admitted))
+            if (Exit.isSuccess(admitted)) yield* Effect.sleep(step.stays)
+          })
+          yield* Effect.fork(Effect.scoped(visit))
+          assert.strictEqual(yield* Deferred.await(answer), expected)
+          if (expected === "admitted" && step.stays > 0) there = [...there, { peer, until: now + step.stays }]
+          yield* settle
+          assert.strictEqual(limit.stats().total, there.length)
+          for (const [host, count] of limit.stats().peers) {
+            assert.strictEqual(count, there.filter((other) => other.peer === host).length)
+          }
+        }
+      }),
+    { fastCheck: { numRuns: 50 } }
+  )
 })

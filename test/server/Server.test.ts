@@ -19,7 +19,6 @@ import * as TestClock from "effect/TestClock"
 import * as Address from "../../src/Address.ts"
 import * as Driver from "../../src/Driver.ts"
 import * as Turn from "../../src/internal/turn.ts"
-import * as Listener from "../../src/Listener.ts"
 import * as MemoryTransport from "../../src/memory/MemoryTransport.ts"
 import * as Tcp from "../../src/node/Tcp.ts"
 import * as Server from "../../src/server/Server.ts"
@@ -28,72 +27,11 @@ import type { Transport } from "../../src/Transport.ts"
 import { ascii, bytes, text } from "../support/bytes.ts"
 import { settle } from "../support/fibers.ts"
 import * as Peer from "../support/peer.ts"
+import { ask, ending, leave, network, none, obedient, serving } from "../support/serving.ts"
 
 const echo = (transport: Transport) => Stream.run(transport.stream, transport.sink)
 
-/** Reads one byte for each thing it does: `w` works for a second, `.` succeeds, `!` fails, `?` dies. Answers each with it. */
-const obedient = (transport: Transport) =>
-  Effect.gen(function*() {
-    for (let chunk = yield* transport.pull; chunk !== null; chunk = yield* transport.pull) {
-      for (const order of text(chunk)) {
-        if (order === "w") yield* Effect.sleep("1 second")
-        if (order === "!") yield* Effect.fail("as ordered")
-        if (order === "?") yield* Effect.die("as ordered")
-        yield* transport.write(ascii(order))
-        if (order === ".") return
-      }
-    }
-  })
-
-interface Net {
-  readonly listener: Listener.Listener
-  /** The client's end of a connection that was just handed to the listener. */
-  readonly connect: Effect.Effect<Transport, never, Scope.Scope>
-}
-
-/** A listener without an operating system. Clients are as impatient as they are polite: they never make a close wait. */
-const network = (options: { readonly maxPending?: number } & MemoryTransport.PairOptions = {}): Net => {
-  const { listener, offer } = Listener.make({
-    address: Address.memory("server"),
-    maxPending: options.maxPending ?? 4096,
-    stop: Effect.void
-  })
-  const connect = Effect.map(MemoryTransport.pair(options), ([client, server]) => {
-    offer(server)
-    return client
-  })
-  return { listener, connect }
-}
-
-const serving = <E, R>(
-  net: Net,
-  handler: (transport: Transport) => Effect.Effect<unknown, E, R>,
-  options?: Server.ServeOptions
-) => Effect.forkDaemon(Server.serve(net.listener, handler, options))
-
-/** Asks, and gives the answer: the handler is up and waits again. */
-const ask = (client: Transport, question: string) =>
-  Effect.gen(function*() {
-    yield* client.write(ascii(question))
-    let answer = ""
-    while (answer.length < question.length) {
-      const chunk = yield* client.pull
-      if (chunk === null) break
-      answer += text(chunk)
-    }
-    return answer
-  })
-
-/** How the input of a client ended. */
-const ending = (client: Transport) =>
-  Effect.match(Peer.readAll(client), { onFailure: (error) => error._tag, onSuccess: () => "end" as const })
-
-/** Reads to the end, ends too, and tells how the input ended. */
-const leave = (client: Transport) => Effect.zipLeft(ending(client), Effect.ignore(client.closeWrite))
-
 const isDone = (fiber: Fiber.RuntimeFiber<unknown, unknown>) => fiber.unsafePoll() !== null
-
-const none: Server.ServerReport = { accepted: 0, refused: 0, completed: 0, failed: 0, drained: 0, aborted: 0 }
 
 interface Entry {
   readonly level: string
@@ -727,7 +665,10 @@ describe("Server.serve", () => {
       Effect.gen(function*() {
         assert.deepStrictEqual(yield* logged(echo, (client) => Effect.zipRight(client.closeWrite, ending(client))), [])
         assert.deepStrictEqual(yield* logged(() => Effect.interrupt, ending), [])
-        assert.deepStrictEqual(yield* logged(echo, (client) => Effect.forkScoped(leave(client))), [])
+        assert.deepStrictEqual(
+          yield* logged(echo, (client) => Effect.zipRight(ask(client, "a"), Effect.forkScoped(leave(client)))),
+          []
+        )
       }))
   })
 
@@ -891,6 +832,24 @@ describe("Server.serve", () => {
         yield* net.listener.close
         assert.deepStrictEqual(yield* Fiber.join(leaving), ["end", "end", "end"])
         assert.deepStrictEqual(yield* Fiber.join(server), { ...none, accepted: 3, drained: 3 })
+      }))
+
+    it.scoped("gives who has just connected a quarter of a second to send: the answer is not lost", () =>
+      Effect.gen(function*() {
+        const net = network()
+        const server = yield* serving(net, obedient)
+        const [silent, late] = yield* Effect.all([net.connect, net.connect])
+        yield* settle
+        yield* net.listener.close
+        yield* TestClock.adjust("240 millis")
+        assert.strictEqual(yield* ask(late, "hello"), "hello")
+        const left = yield* Effect.fork(leave(late))
+        yield* settle
+        assert.isFalse(silent.stats().peerEnded)
+        const gone = yield* Effect.fork(leave(silent))
+        yield* TestClock.adjust("20 millis")
+        assert.deepStrictEqual([yield* Fiber.join(left), yield* Fiber.join(gone)], ["end", "end"])
+        assert.deepStrictEqual(yield* Fiber.join(server), { ...none, accepted: 2, drained: 2 })
       }))
 
     it.scoped("lets the others finish, and ends them when they get idle", () =>
@@ -1165,7 +1124,10 @@ describe("Server.serve", () => {
         const client = yield* net.connect
         const server = yield* serving(net, echo)
         yield* Effect.fork(Fiber.interrupt(server))
-        assert.strictEqual(yield* leave(client), "end")
+        const left = yield* Effect.fork(leave(client))
+        yield* settle
+        yield* TestClock.adjust("1 second")
+        assert.strictEqual(yield* Fiber.join(left), "end")
         assert.isTrue(Exit.isInterrupted(yield* Fiber.await(server)))
         yield* net.listener.closed
       }))
@@ -1203,7 +1165,7 @@ describe("Server.serve", () => {
             scenario: ({ clients, net }) =>
               Effect.gen(function*() {
                 yield* Effect.fork(
-                  Server.serve(net.listener, obedient, { maxConnections: 1, drainTimeout: "1 second" })
+                  Server.serve(net.listener, obedient, { maxConnections: 1, drainTimeout: "20 millis" })
                 )
                 yield* settle
                 yield* clients[0].write(ascii("a."))

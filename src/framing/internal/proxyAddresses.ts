@@ -64,8 +64,8 @@ export const writeEndpoints = (
 }
 
 /** A zone means something to one machine only; beside an IPv6 address, an IPv4 one is mapped (RFC 4291 section 2.5.5.2). */
-const hostBytes = ({ host }: Address.TcpAddress, family: number): ReadonlyArray<number> => {
-  const parsed = ipaddr.parse(host.replace(/%.*/, ""))
+const hostBytes = ({ hostWithoutZone }: Address.TcpAddress, family: number): ReadonlyArray<number> => {
+  const parsed = ipaddr.parse(hostWithoutZone)
   return parsed instanceof ipaddr.IPv4 && family === inet6
     ? parsed.toIPv4MappedAddress().toByteArray()
     : parsed.toByteArray()

@@ -1,0 +1,317 @@
+/**
+ * A program in several processes that accept on the same addresses, through `node:cluster`: workers that die are started
+ * anew, and all of them are replaced, one after the other, without a refused connection.
+ *
+ * The program is written as for one process: in a worker, listening (`NodeNetwork`, `Tcp.listen`) shares the socket of the
+ * primary. Not so UNIX sockets with a path: each listener makes and removes its own.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Data from "effect/Data"
+import * as Deferred from "effect/Deferred"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
+import * as Queue from "effect/Queue"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import type { Worker as Child } from "node:cluster"
+import cluster from "node:cluster"
+import * as os from "node:os"
+
+// -----------------------------------------------------------------------------
+// models
+// -----------------------------------------------------------------------------
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** How many processes run the program, at least 1: as many as can run in parallel. */
+  readonly workers?: number | undefined
+  /** The signal at which the primary replaces all workers: SIGHUP. */
+  readonly restartSignal?: NodeJS.Signals | undefined
+  /**
+   * When a worker that has failed is started anew, and how often: for ever, after 100 ms at first, then each time after
+   * twice as long, 10 seconds at most; after a minute without a failure it begins anew.
+   */
+  readonly retry?: Schedule.Schedule<unknown, WorkerFailed> | undefined
+  /** How long a worker has to listen as the one before did, when it is to be replaced: 10 seconds. */
+  readonly startTimeout?: Duration.DurationInput | undefined
+  /** How long a worker that was asked to end has for it, before it is killed: 30 seconds. Its servers drain meanwhile. */
+  readonly stopTimeout?: Duration.DurationInput | undefined
+}
+
+// -----------------------------------------------------------------------------
+// errors
+// -----------------------------------------------------------------------------
+
+/**
+ * A worker has ended by itself, and not with success.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class WorkerFailed extends Data.TaggedError("WorkerFailed")<{
+  readonly pid: number | undefined
+  /** The exit status; `null` if it was a signal. */
+  readonly code: number | null
+  readonly signal: string | null
+}> {
+  override get message() {
+    return `Worker ${this.pid} ended ${this.signal === null ? `with status ${this.code}` : `by ${this.signal}`}`
+  }
+}
+
+// -----------------------------------------------------------------------------
+// running
+// -----------------------------------------------------------------------------
+
+/**
+ * Runs the program in worker processes. Every process executes the same file and comes here: the first one, the primary,
+ * starts the others and supervises them; in these, the program runs.
+ *
+ * - SIGTERM or SIGINT to the primary, or its interruption, ends all: each worker's program is interrupted, so that its
+ *   servers drain, and what has not ended after `stopTimeout` is killed. Sent to a worker, they end just this one, with
+ *   success. A second one is not caught.
+ * - `restartSignal` to the primary replaces the workers one by one, by the file as it is by then: a new one is started, and
+ *   when it listens as often as the old one did, the old one is asked to end. No connection is refused, and those that are
+ *   open go on until their server has drained. A new worker that does not get so far is killed, and the restart given up.
+ * - A worker that fails is started anew, see `retry`.
+ *
+ * In the primary: suspends until all workers have ended, by the signals or with success. Fails with `WorkerFailed` when `retry`
+ * gives up. In a worker: gives what the program gives, and fails as it does, with the exit status 1; nothing if it was asked
+ * to end. When the primary is gone, Node ends its workers at once.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as Address from "effect-transport/Address"
+ * import * as Network from "effect-transport/Network"
+ * import * as Cluster from "effect-transport/node/Cluster"
+ * import * as NodeNetwork from "effect-transport/node/NodeNetwork"
+ * import * as Server from "effect-transport/server/Server"
+ *
+ * const echo = Effect.scoped(Effect.flatMap(
+ *   Network.listen(Address.tcp("0.0.0.0", 4000)),
+ *   (listener) => Server.serve(listener, ({ forEach, write }) => forEach(write))
+ * ))
+ *
+ * // Effect.runFork(program) in the main file is all there is to it.
+ * export const program = Cluster.run(Effect.provide(echo, NodeNetwork.layer), { workers: 4 })
+ * ```
+ *
+ * @since 0.1.0
+ * @category running
+ */
+export const run = <A, E, R>(
+  program: Effect.Effect<A, E, R>,
+  options: Options = {}
+): Effect.Effect<A | void, E | WorkerFailed, R> =>
+  Effect.suspend((): Effect.Effect<A | void, E | WorkerFailed, R> =>
+    cluster.isPrimary ? primary(options) : worker(program)
+  )
+
+/** Listens for as long as the Scope is open. */
+const on = (event: string, listener: (message: unknown) => void): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.sync(() => void process.on(event, listener)),
+    () => Effect.sync(() => process.removeListener(event, listener))
+  )
+
+/** Calls back at the first of the signals that end a process; the second one does end it. */
+const onEnd = (asked: () => void): Effect.Effect<void, never, Scope.Scope> => {
+  const listener = () => {
+    process.removeListener("SIGTERM", listener)
+    process.removeListener("SIGINT", listener)
+    asked()
+  }
+  return Effect.zipRight(on("SIGTERM", listener), on("SIGINT", listener))
+}
+
+/** From the primary to a worker. */
+const stopMessage = "effect-transport/Cluster/stop"
+
+// -----------------------------------------------------------------------------
+// a worker
+// -----------------------------------------------------------------------------
+
+const worker = <A, E, R>(program: Effect.Effect<A, E, R>): Effect.Effect<A | void, E, R> =>
+  Effect.scoped(Effect.gen(function*() {
+    const stopping = yield* Deferred.make<void>()
+    const stop = () => Deferred.unsafeDone(stopping, Exit.void)
+    // Otherwise the channel to the primary keeps the process alive.
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => cluster.worker!.isConnected() ? cluster.worker!.disconnect() : undefined)
+    )
+    yield* on("message", (message) => message === stopMessage ? stop() : undefined)
+    // A terminal that goes sends it to all processes; a restart is the primary's affair.
+    yield* on("SIGHUP", () => {})
+    yield* onEnd(stop)
+    const failing = Effect.onError(program, (cause) =>
+      Effect.sync(() => {
+        if (!Cause.isInterruptedOnly(cause)) process.exitCode = 1
+      }))
+    return yield* Effect.raceFirst(failing, Deferred.await(stopping))
+  }))
+
+// -----------------------------------------------------------------------------
+// the primary
+// -----------------------------------------------------------------------------
+
+/** One process, until it has ended. */
+class Worker {
+  readonly ended = Deferred.unsafeMake<void, WorkerFailed>(FiberId.none)
+  /** On so many addresses. */
+  listening = 0
+  isOver = false
+  private readonly child: Child
+  private readonly alive: Set<Worker>
+  private readonly watchers = new Set<() => void>()
+
+  constructor(alive: Set<Worker>) {
+    this.alive = alive.add(this)
+    this.child = cluster.fork()
+    this.child.on("listening", () => {
+      this.listening++
+      this.happened()
+    })
+    this.child.once("exit", (code, signal) => this.end(code, signal))
+    // Of a process that could not be started, nothing else is heard.
+    this.child.on("error", () => this.child.process.pid === undefined ? this.end(null, null) : undefined)
+  }
+
+  private end(code: number | null, signal: string | null): void {
+    const { pid } = this.child.process
+    this.isOver = true
+    this.alive.delete(this)
+    Deferred.unsafeDone(this.ended, code === 0 ? Exit.void : Exit.fail(new WorkerFailed({ pid, code, signal })))
+    this.happened()
+  }
+
+  private happened(): void {
+    for (const look of this.watchers) look()
+  }
+
+  /** Suspends until it listens on so many addresses, or has ended. */
+  until(listening: number): Effect.Effect<void> {
+    return Effect.async<void>((resume) => {
+      const look = () => {
+        if (!this.isOver && this.listening < listening) return
+        this.watchers.delete(look)
+        resume(Effect.void)
+      }
+      this.watchers.add(look)
+      look()
+      return Effect.sync(() => this.watchers.delete(look))
+    })
+  }
+
+  /** Asks it to end, and kills it after so long; suspends until it has ended. */
+  stop(timeout: Duration.DurationInput): Effect.Effect<void> {
+    const ended = Effect.ignore(Deferred.await(this.ended))
+    return Effect.suspend(() => {
+      // What cannot be sent is no matter: it ends already.
+      if (this.child.isConnected()) this.child.send(stopMessage, () => {})
+      return Effect.timeoutTo(Effect.interruptible(ended), {
+        duration: timeout,
+        onSuccess: () => false,
+        onTimeout: () => true
+      })
+    }).pipe(Effect.flatMap((late) => late ? this.kill : Effect.void))
+  }
+
+  get kill(): Effect.Effect<void> {
+    return Effect.zipRight(
+      Effect.sync(() => this.child.process.kill("SIGKILL")),
+      Effect.ignore(Deferred.await(this.ended))
+    )
+  }
+}
+
+const defaultRetry = Schedule.exponential("100 millis").pipe(
+  Schedule.union(Schedule.spaced("10 seconds")),
+  Schedule.resetAfter("1 minute")
+)
+
+const primary = (options: Options): Effect.Effect<void, WorkerFailed> =>
+  Effect.scoped(Effect.gen(function*() {
+    const count = options.workers ?? os.availableParallelism()
+    if (!(Number.isInteger(count) && count >= 1)) {
+      return yield* Effect.die(new RangeError(`workers is a whole number, at least 1, not ${count}`))
+    }
+    const { restartSignal = "SIGHUP", startTimeout = "10 seconds", stopTimeout = "30 seconds" } = options
+    const alive = new Set<Worker>()
+    /** Each place has one worker, or waits for its time to have one. */
+    const places: Array<Worker | undefined> = Array.from({ length: count }, () => undefined)
+
+    const start = Effect.sync(() => new Worker(alive))
+
+    /** The worker of a place, and those that come in its stead, until one has ended by itself. */
+    const attend = (place: number, worker: Worker): Effect.Effect<void, WorkerFailed> =>
+      Effect.flatMap(Effect.exit(Deferred.await(worker.ended)), (exit) => {
+        const successor = places[place]
+        return successor === worker || successor === undefined ? exit : attend(place, successor)
+      })
+
+    const occupy = (place: number) =>
+      Effect.suspend(() => {
+        const present = places[place]
+        if (present !== undefined && !present.isOver) return attend(place, present)
+        return Effect.flatMap(start, (worker) => {
+          places[place] = worker
+          return attend(place, worker)
+        })
+      }).pipe(
+        Effect.tapError((failure) => Effect.logWarning(failure.message)),
+        Effect.retry(options.retry ?? defaultRetry)
+      )
+
+    /** False: the new one did not get so far. */
+    const replace = (place: number) =>
+      Effect.gen(function*() {
+        const old = places[place]
+        // It has ended with success, or is started anew anyway.
+        if (old === undefined || old.isOver) return true
+        const worker = yield* start
+        yield* Effect.timeoutOption(worker.until(old.listening), startTimeout)
+        if (worker.isOver || worker.listening < old.listening) {
+          yield* worker.kill
+          return false
+        }
+        const replaced = places[place]!
+        places[place] = worker
+        yield* Effect.forkDaemon(replaced.stop(stopTimeout))
+        return true
+      })
+
+    const restart = Effect.gen(function*() {
+      yield* Effect.logInfo("The workers are being replaced")
+      for (const place of places.keys()) {
+        if (!(yield* replace(place))) {
+          return yield* Effect.logError("A new worker did not listen: the restart is given up")
+        }
+      }
+      yield* Effect.logInfo("The workers have been replaced")
+    })
+
+    const over = yield* Deferred.make<void, WorkerFailed>()
+    const restarts = yield* Queue.sliding<void>(1)
+    yield* on(restartSignal, () => void Queue.unsafeOffer(restarts, undefined))
+    yield* Effect.addFinalizer(() =>
+      Effect.suspend(() =>
+        Effect.forEach(Array.from(alive), (worker) => worker.stop(stopTimeout), {
+          concurrency: "unbounded",
+          discard: true
+        })
+      )
+    )
+    yield* onEnd(() => Deferred.unsafeDone(over, Exit.void))
+    yield* Effect.forkScoped(Effect.forever(Effect.zipRight(Queue.take(restarts), restart)))
+    const all = Effect.forEach(places.keys(), occupy, { concurrency: "unbounded", discard: true })
+    yield* Effect.forkScoped(Effect.intoDeferred(all, over))
+    yield* Deferred.await(over)
+  }))

@@ -1,0 +1,132 @@
+/**
+ * The connections of a server that are open, and the counts of those that were.
+ *
+ * @internal
+ */
+import * as Metric from "effect/Metric"
+import type * as MetricLabel from "effect/MetricLabel"
+import { peerOf } from "../../policy/ConnectionLimit.ts"
+import type { Transport } from "../../Transport.ts"
+import type { Outcome, ServerReport, SlowConsumer } from "../Server.ts"
+import type { Life } from "./life.ts"
+
+const openConnections = Metric.gauge("effect_transport_connections", {
+  description: "Connections of servers that are open now"
+})
+
+const allConnections = Metric.counter("effect_transport_connections_total", {
+  description: "Connections of servers that are over, by outcome",
+  incremental: true
+})
+
+const outcomes = {
+  refused: Metric.tagged(allConnections, "outcome", "refused"),
+  completed: Metric.tagged(allConnections, "outcome", "completed"),
+  failed: Metric.tagged(allConnections, "outcome", "failed"),
+  drained: Metric.tagged(allConnections, "outcome", "drained"),
+  aborted: Metric.tagged(allConnections, "outcome", "aborted")
+}
+
+/** One connection, from its acceptance until nothing of it is left. */
+export interface Connection {
+  readonly life: Life
+  readonly transport: Transport
+  /** Counts for the limits. */
+  readonly served: boolean
+  /** By the Clock, where somebody wants to know. */
+  readonly openedAt: number
+  /** Ends its handler, while that is under way. */
+  interrupt: (() => void) | undefined
+  /** Why the server has ended it. */
+  ending: "drained" | "aborted" | SlowConsumer | undefined
+  /** Where it stands among those that are open. */
+  index: number
+}
+
+export class Connections {
+  serving = 0
+  private readonly labels: ReadonlyArray<MetricLabel.MetricLabel>
+  /** Calls back whenever one is over. */
+  private readonly changed: () => void
+  /**
+   * No Set: V8 makes the tables of one that is old in the old generation, each with the connections of its time, and so it
+   * kept every connection past a collection or two (5.2 KB of each, now 3.7).
+   */
+  private readonly open: Array<Connection> = []
+  private readonly counts = { accepted: 0, refused: 0, completed: 0, failed: 0, drained: 0, aborted: 0 }
+  /** How many of each peer are served, while that matters to anybody. */
+  private peers: Map<string, number> | undefined = undefined
+
+  constructor(labels: ReadonlyArray<MetricLabel.MetricLabel>, changed: () => void) {
+    this.labels = labels
+    this.changed = changed
+  }
+
+  get size(): number {
+    return this.open.length
+  }
+
+  /** As they are now: they may end meanwhile. */
+  [Symbol.iterator](): IterableIterator<Connection> {
+    return this.open.slice().values()
+  }
+
+  report(): ServerReport {
+    return { ...this.counts }
+  }
+
+  add(life: Life, transport: Transport, served: boolean, openedAt: number): Connection {
+    const index = this.open.length
+    const connection: Connection = { life, transport, served, openedAt, interrupt: undefined, ending: undefined, index }
+    this.open.push(connection)
+    this.counts.accepted++
+    if (served) {
+      this.serving++
+      if (this.peers !== undefined) this.countPeer(this.peers, transport, 1)
+    }
+    openConnections.unsafeModify(1, this.labels)
+    return connection
+  }
+
+  /** Nothing of it is left. */
+  settle(connection: Connection, outcome: Outcome): void {
+    this.remove(connection)
+    this.counts[outcome]++
+    if (connection.served) {
+      this.serving--
+      if (this.peers !== undefined) this.countPeer(this.peers, connection.transport, -1)
+    }
+    outcomes[outcome].unsafeUpdate(1, this.labels)
+    openConnections.unsafeModify(-1, this.labels)
+    this.changed()
+  }
+
+  /** The last one takes its place. */
+  private remove({ index }: Connection): void {
+    const last = this.open.pop()!
+    if (index === this.open.length) return
+    this.open[index] = last
+    last.index = index
+  }
+
+  /** How many of the transport's peer are served. Who never asks does not pay for the count. */
+  ofPeer(transport: Transport): number {
+    const peers = this.peers ??= this.countPeers()
+    const peer = peerOf(transport.remoteAddress)
+    return peer === undefined ? 0 : peers.get(peer) ?? 0
+  }
+
+  private countPeers(): Map<string, number> {
+    const peers = new Map<string, number>()
+    for (const { served, transport } of this.open) if (served) this.countPeer(peers, transport, 1)
+    return peers
+  }
+
+  private countPeer(peers: Map<string, number>, transport: Transport, by: 1 | -1): void {
+    const peer = peerOf(transport.remoteAddress)
+    if (peer === undefined) return
+    const left = (peers.get(peer) ?? 0) + by
+    if (left === 0) peers.delete(peer)
+    else peers.set(peer, left)
+  }
+}

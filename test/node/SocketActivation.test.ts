@@ -1,0 +1,106 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as path from "node:path"
+import * as Address from "../../src/Address.ts"
+import * as SocketActivation from "../../src/node/SocketActivation.ts"
+import * as Peer from "../support/peer.ts"
+import { has, run } from "../support/tool.ts"
+
+const file = path.join(import.meta.dirname, "../support/activated.ts")
+
+/** A manager holds the sockets and does not accept: Node's servers cannot. For each line of its input it starts a program. */
+const script = `
+import os, socket, sys
+tcp = socket.create_server(("127.0.0.1", 0))
+unix = socket.socket(socket.AF_UNIX)
+unix.bind(sys.argv[1])
+unix.listen()
+assert (tcp.fileno(), unix.fileno()) == (3, 4)
+tcp.set_inheritable(True)
+unix.set_inheritable(True)
+print("port", tcp.getsockname()[1], flush=True)
+for line in sys.stdin:
+    form, pid = line.split()
+    child = os.fork()
+    if child == 0:
+        names = {"LISTEN_PID": pid.replace("own", str(os.getpid())), "LISTEN_FDS": "2", "LISTEN_FDNAMES": "web:"}
+        os.execve(sys.argv[2], [*sys.argv[2:], form], {**os.environ, **names})
+    print("ended", os.waitpid(child, 0)[1], flush=True)
+`
+
+const manager = Effect.gen(function*() {
+  const unix = yield* Peer.free("unix") as Effect.Effect<Address.UnixAddress, never, Scope.Scope>
+  const program = yield* run("python3", ["-c", script, unix.path, process.execPath, "--import", "tsx", file], {
+    detached: true,
+    env: { ...process.env, npm_config_loglevel: "silent" }
+  })
+  const port = () => /^port (\d+)$/m.exec(program.output)?.[1]
+  yield* program.until(() => port() !== undefined)
+  const ready = () => [...program.output.matchAll(/^ready (\d+) (\d+)$/gm)]
+  return {
+    program,
+    addresses: [Address.tcp("127.0.0.1", Number(port())), unix] as const,
+    start: (form: "alone" | "cluster", pid = "own") =>
+      Effect.sync(() => program.child.stdin!.write(`${form} ${pid}\n`)),
+    /** The processes that are ready, so many of them: what they are, and on how many sockets. */
+    ready: (count: number) =>
+      Effect.map(
+        program.until(() => ready().length === count),
+        () => ready().map(([, sockets, pid]) => ({ sockets: Number(sockets), pid: Number(pid) }))
+      )
+  }
+})
+
+const ask = (address: Address.Address) =>
+  Effect.scoped(Effect.gen(function*() {
+    const peer = yield* Peer.connect(address)
+    peer.end()
+    return String(yield* peer.readAll())
+  }))
+
+describe.skipIf(!has("python3"))("SocketActivation.listeners (skipped: python3 is not installed)", () => {
+  it.scopedLive(
+    "serve on the sockets of a manager; while nobody does, clients wait for the next process",
+    () =>
+      Effect.gen(function*() {
+        const { addresses: [tcp, unix], program, ready, start } = yield* manager
+        yield* start("alone")
+        const [first] = yield* ready(1)
+        assert.strictEqual(first!.sockets, 2)
+        assert.strictEqual(yield* ask(tcp), `${first!.pid} web`)
+        assert.strictEqual(yield* ask(unix), `${first!.pid} unknown`)
+        yield* Effect.sync(() => process.kill(first!.pid, "SIGTERM"))
+        yield* program.until(() => program.output.includes("ended 0"))
+        const waiting = yield* Peer.connect(tcp)
+        assert.isUndefined(waiting.code)
+        yield* start("alone")
+        const [, second] = yield* ready(2)
+        assert.strictEqual(String(yield* waiting.readAll()), `${second!.pid} web`)
+      }),
+    60_000
+  )
+
+  it.scopedLive("are shared by the workers of a cluster", () =>
+    Effect.gen(function*() {
+      const { addresses, ready, start } = yield* manager
+      yield* start("cluster")
+      const workers = yield* ready(2)
+      for (const [index, name] of ["web", "unknown"].entries()) {
+        const answers = [yield* ask(addresses[index]!), yield* ask(addresses[index]!)]
+        assert.sameMembers(answers, workers.map(({ pid }) => `${pid} ${name}`))
+      }
+    }), 60_000)
+
+  it.scopedLive("are none if they are meant for another process", () =>
+    Effect.gen(function*() {
+      const { ready, start } = yield* manager
+      yield* start("alone", "1")
+      assert.strictEqual((yield* ready(1))[0]!.sockets, 0)
+    }), 60_000)
+})
+
+describe("SocketActivation.listeners without a manager", () => {
+  it.scoped("are none", () =>
+    Effect.map(SocketActivation.listeners(), (listeners) => assert.deepStrictEqual(listeners, [])))
+})

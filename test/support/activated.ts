@@ -1,0 +1,20 @@
+/** Serves on the sockets that it was started with, by itself or in two workers, and answers by its number and their names. */
+import * as Effect from "effect/Effect"
+import * as Cluster from "../../src/node/Cluster.ts"
+import * as SocketActivation from "../../src/node/SocketActivation.ts"
+import * as Server from "../../src/server/Server.ts"
+
+const program = Effect.scoped(Effect.gen(function*() {
+  const activated = yield* SocketActivation.listeners()
+  yield* Effect.sync(() => console.log(`ready ${activated.length} ${process.pid}`))
+  return yield* Server.serve(activated.map(({ listener }) => listener), (transport, listener) =>
+    transport.write(
+      new TextEncoder().encode(`${process.pid} ${activated.find((other) => other.listener === listener)!.name}`)
+    ))
+}))
+
+const stopped = Effect.async<void>((resume) => void process.once("SIGTERM", () => resume(Effect.void)))
+
+void Effect.runPromise(
+  process.argv[2] === "cluster" ? Cluster.run(program, { workers: 2 }) : Effect.raceFirst(program, stopped)
+)

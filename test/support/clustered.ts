@@ -1,0 +1,33 @@
+/**
+ * Two workers that answer by their number: `?` at once, `w` after 300 ms, `x` by ending without an answer. Before a worker
+ * listens, and says so, it does what stands in the file: `fail`, or `hang`. Workers have so many seconds to listen.
+ */
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import * as fs from "node:fs"
+import * as Address from "../../src/Address.ts"
+import * as Cluster from "../../src/node/Cluster.ts"
+import * as Tcp from "../../src/node/Tcp.ts"
+import * as Server from "../../src/server/Server.ts"
+
+const order = fs.readFileSync(process.argv[2]!, "utf8")
+
+const program = Effect.scoped(Effect.gen(function*() {
+  if (order === "fail") return yield* Effect.fail("as ordered")
+  if (order === "hang") return yield* Effect.never
+  const listener = yield* Tcp.listen(Address.tcp("127.0.0.1", 0))
+  yield* Effect.sync(() => console.log(`listening ${Address.format(listener.address)} ${process.pid}`))
+  return yield* Server.serve(listener, ({ pull, write }) =>
+    Effect.gen(function*() {
+      const question = String.fromCharCode((yield* pull)![0]!)
+      if (question === "w") yield* Effect.sleep("300 millis")
+      if (question === "x") process.exit(3)
+      yield* write(new TextEncoder().encode(`${process.pid}`))
+    }))
+}))
+
+void Effect.runPromiseExit(Cluster.run(program, {
+  workers: 2,
+  startTimeout: `${Number(process.argv[3])} seconds`,
+  retry: Schedule.intersect(Schedule.spaced("10 millis"), Schedule.recurs(3))
+})).then((exit) => console.log(`${process.pid} ended: ${exit._tag}`))
