@@ -24,7 +24,7 @@ const drawn: ReadonlyArray<{ readonly name: string; readonly title: string; read
 ]
 
 /** The ratios of the rounds, as bars; what has no CPU figure, or is not a rate, is left out. */
-const draw = async (results: ReadonlyArray<Result>, reference: string): Promise<void> => {
+const draw = async (results: ReadonlyArray<Result>, reference: string, prefix: string): Promise<void> => {
   for (const { field, name, title } of drawn) {
     const groups = results.filter(({ workload }) => workload.unit !== "KiB each").map(({ samples, workload }) => ({
       name: workload.title,
@@ -34,7 +34,7 @@ const draw = async (results: ReadonlyArray<Result>, reference: string): Promise<
       })
     }))
     const shown = groups.filter(({ values }) => values.length > 0)
-    if (shown.length > 0) report.plot(name, title, await plot.bars(title, `× ${reference}`, shown))
+    if (shown.length > 0) report.plot(`${prefix}${name}`, title, await plot.bars(title, `× ${reference}`, shown))
   }
   const memory = results.filter(({ workload }) => workload.unit === "KiB each").map(({ samples, workload }) => ({
     name: workload.title,
@@ -45,14 +45,13 @@ const draw = async (results: ReadonlyArray<Result>, reference: string): Promise<
 }
 
 /** The first server is what the others are compared with. */
-export const compare = async (servers: ReadonlyArray<Server>, missing: ReadonlyArray<string>): Promise<void> => {
-  const chosen = options.only(workloads.all(options.connections))
-  const versions = servers.flatMap(({ name, version }) =>
-    version === undefined ? [] : [`${name.replace(/,.*/, "")} ${version}`]
-  )
-  report.begin("Benchmarks", [
-    ...versions.length > 0 ? [`Beside it: ${[...new Set(versions)].join(", ")}`] : [],
-    ...missing,
+export const sideBySide = async (
+  page: { readonly title: string; readonly notes: ReadonlyArray<string>; readonly prefix: string },
+  chosen: ReadonlyArray<Workload>,
+  servers: ReadonlyArray<Server>
+): Promise<void> => {
+  report.begin(page.title, [
+    ...page.notes,
     "Medians; ratios within a round, with the least and the most of all rounds"
   ])
   progress.plan(chosen.length * rounds.count(servers))
@@ -63,5 +62,14 @@ export const compare = async (servers: ReadonlyArray<Server>, missing: ReadonlyA
     report.say(table.comparison(workload.unit, samples))
     results.push({ workload, samples })
   }
-  await draw(results, servers[0]!.name)
+  await draw(results, servers[0]!.name, page.prefix)
+}
+
+export const compare = (servers: ReadonlyArray<Server>, missing: ReadonlyArray<string>): Promise<void> => {
+  const versions = servers.flatMap(({ name, version }) =>
+    version === undefined ? [] : [`${name.replace(/,.*/, "")} ${version}`]
+  )
+  const beside = versions.length > 0 ? [`Beside it: ${[...new Set(versions)].join(", ")}`] : []
+  const page = { title: "Benchmarks", notes: [...beside, ...missing], prefix: "" }
+  return sideBySide(page, options.only(workloads.all(options.connections)), servers)
 }

@@ -33,13 +33,22 @@ export const typescript = (url: URL): string => {
   return file
 }
 
-const native = (url: URL, compiler: string, ...parameters: ReadonlyArray<string>): string | undefined => {
+const native = (
+  url: URL,
+  [compiler, ...parameters]: readonly [string, ...ReadonlyArray<string>],
+  ...libraries: ReadonlyArray<string>
+): string | undefined => {
   const source = fileURLToPath(url)
-  const file = target(source, "")
-  return spawnSync(compiler, [...parameters, "-o", file, source]).status === 0 ? file : undefined
+  const file = target(source, libraries.join(""))
+  return spawnSync(compiler, [...parameters, "-o", file, source, ...libraries]).status === 0 ? file : undefined
 }
 
-/** With `CC` or cc; `undefined` without a C compiler. */
-export const c = (url: URL): string | undefined => native(url, process.env["CC"] ?? "cc", "-O2")
+const cc = [process.env["CC"] ?? "cc", "-O2"] as const
 
-export const go = (url: URL): string | undefined => native(url, "go", "build")
+/** With `CC` or cc; `undefined` without a C compiler. */
+export const c = (url: URL): string | undefined => native(url, cc)
+
+/** The same with OpenSSL; `undefined` without its headers, too. */
+export const cWithTls = (url: URL): string | undefined => native(url, [...cc, "-DTLS"], "-lssl", "-lcrypto")
+
+export const go = (url: URL): string | undefined => native(url, ["go", "build"])

@@ -3,6 +3,7 @@
  *
  *   load echo PORT CONNECTIONS SIZE IN_FLIGHT SECONDS   each connection keeps IN_FLIGHT messages of SIZE bytes under way,
  *                                                       which are lines
+ *   load tls PORT CONNECTIONS SIZE IN_FLIGHT SECONDS    the same over TLS, if it was compiled with -DTLS, -lssl and -lcrypto
  *   load churn PORT CONNECTIONS SECONDS                 connect, one byte, read it back, reset, and again
  *   load idle PORT CONNECTIONS                          opens connections, and holds them
  *   load serve                                          the other side of a relay: an echo server
@@ -26,6 +27,15 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef TLS
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+/* Without it, all is in clear. */
+static SSL_CTX *tls;
+#else
+typedef void SSL;
+#endif
 
 /* What goes before the measuring starts: connections in their stride, the server's code compiled. */
 #define RAMP_SECONDS 0.2
@@ -114,14 +124,66 @@ static void await_events(struct pollfd *fds, nfds_t count) {
 struct flow {
   uint64_t sent, received;
   double *started; /* of the messages under way, a ring */
+  SSL *ssl;
 };
+
+#ifdef TLS
+/* As send(2) and recv(2): -1 and EAGAIN until the handshake is over, or the kernel is ready. */
+static ssize_t tls_result(struct flow *flow, int result) {
+  if (result > 0) return result;
+  int error = SSL_get_error(flow->ssl, result);
+  if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE) {
+    ERR_print_errors_fp(stderr);
+    exit(1);
+  }
+  errno = EAGAIN;
+  return -1;
+}
+
+static void start_tls(struct flow *flow, int fd) {
+  if (!tls) return;
+  flow->ssl = SSL_new(tls);
+  if (!flow->ssl || !SSL_set_fd(flow->ssl, fd)) exit(1);
+  SSL_set_connect_state(flow->ssl);
+}
+
+static ssize_t flow_send(struct flow *flow, int fd, const char *bytes, size_t size) {
+  return flow->ssl ? tls_result(flow, SSL_write(flow->ssl, bytes, (int)size)) : send(fd, bytes, size, MSG_NOSIGNAL);
+}
+
+static ssize_t flow_recv(struct flow *flow, int fd) {
+  return flow->ssl ? tls_result(flow, SSL_read(flow->ssl, chunk, CHUNK)) : recv(fd, chunk, CHUNK, 0);
+}
+#else
+static void start_tls(struct flow *flow, int fd) { (void)flow, (void)fd; }
+
+static ssize_t flow_send(struct flow *flow, int fd, const char *bytes, size_t size) {
+  (void)flow;
+  return send(fd, bytes, size, MSG_NOSIGNAL);
+}
+
+static ssize_t flow_recv(struct flow *flow, int fd) {
+  (void)flow;
+  return recv(fd, chunk, CHUNK, 0);
+}
+#endif
+
+/* In a handshake, who has something to send may have to read first. */
+static int is_waiting_for_peer(struct flow *flow) {
+#ifdef TLS
+  return flow->ssl && SSL_want_read(flow->ssl);
+#else
+  (void)flow;
+  return 0;
+#endif
+}
 
 static void transmit(struct pollfd *fd, struct flow *flow, uint64_t size, uint64_t in_flight) {
   uint64_t target = (flow->received / size + in_flight) * size;
   while (flow->sent < target) {
     uint64_t left = target - flow->sent;
     double now = seconds();
-    ssize_t sent = send(fd->fd, messages + flow->sent % size, left < CHUNK ? left : CHUNK, MSG_NOSIGNAL);
+    ssize_t sent = flow_send(flow, fd->fd, messages + flow->sent % size, left < CHUNK ? left : CHUNK);
     if (sent < 0) {
       if (errno != EAGAIN) fail("send");
       break;
@@ -130,7 +192,7 @@ static void transmit(struct pollfd *fd, struct flow *flow, uint64_t size, uint64
       flow->started[next % in_flight] = now;
     flow->sent += (uint64_t)sent;
   }
-  fd->events = POLLIN | (flow->sent < target ? POLLOUT : 0);
+  fd->events = POLLIN | (flow->sent < target && !is_waiting_for_peer(flow) ? POLLOUT : 0);
 }
 
 static void make_messages(uint64_t size) {
@@ -139,14 +201,21 @@ static void make_messages(uint64_t size) {
   for (uint64_t last = size - 1; last < size + CHUNK; last += size) messages[last] = '\n';
 }
 
-static void receive(int fd, struct flow *flow, uint64_t size, uint64_t in_flight) {
-  ssize_t received = recv(fd, chunk, CHUNK, 0);
+/* False if there is nothing more. */
+static int receive_some(int fd, struct flow *flow, uint64_t size, uint64_t in_flight) {
+  ssize_t received = flow_recv(flow, fd);
   if (received == 0 || (received < 0 && errno != EAGAIN)) fail("recv");
-  if (received < 0) return;
+  if (received < 0) return 0;
   uint64_t message = flow->received / size;
   flow->received += (uint64_t)received;
   double now = seconds();
   for (; message < flow->received / size; message++) record(now - flow->started[message % in_flight]);
+  return 1;
+}
+
+/* OpenSSL gives one record at a time, and poll(2) does not know of those that it has read already. */
+static void receive(int fd, struct flow *flow, uint64_t size, uint64_t in_flight) {
+  while (receive_some(fd, flow, size, in_flight) && flow->ssl) {}
 }
 
 /*
@@ -158,15 +227,16 @@ static void open_flows(struct pollfd *fds, struct flow *flows, int connections, 
     for (; dialled < connections && dialled - answered < DIALLING; dialled++) {
       fds[dialled] = (struct pollfd){.fd = dial(), .events = POLLOUT};
       flows[dialled].started = calloc(in_flight, sizeof(double));
+      start_tls(&flows[dialled], fds[dialled].fd);
     }
     await_events(fds, (nfds_t)dialled);
     for (int i = 0; i < dialled; i++) {
       if (fds[i].revents & ~POLLOUT) {
+        uint64_t before = flows[i].received;
         receive(fds[i].fd, &flows[i], size, 1);
-        if (flows[i].received == size) answered++;
-      } else if (fds[i].revents) {
-        transmit(&fds[i], &flows[i], size, 1);
+        if (before < size && flows[i].received == size) answered++;
       }
+      if (fds[i].revents && flows[i].sent < size) transmit(&fds[i], &flows[i], size, 1);
     }
   }
 }
@@ -325,6 +395,18 @@ int main(int count, char **arguments) {
   if (count < 4) return 2;
   server.sin_port = htons((uint16_t)atoi(arguments[2]));
   int connections = atoi(arguments[3]);
+#ifdef TLS
+  if (!strcmp(arguments[1], "tls")) {
+    tls = SSL_CTX_new(TLS_client_method());
+    if (!tls) return 1;
+    SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    /* Otherwise each record takes two reads: its header, and the rest. */
+    SSL_CTX_set_read_ahead(tls, 1);
+  }
+  if (tls && count == 7)
+    echo(connections, (uint64_t)atol(arguments[4]), (uint64_t)atol(arguments[5]), atof(arguments[6]));
+  else
+#endif
   if (!strcmp(arguments[1], "echo") && count == 7)
     echo(connections, (uint64_t)atol(arguments[4]), (uint64_t)atol(arguments[5]), atof(arguments[6]));
   else if (!strcmp(arguments[1], "churn") && count == 5)

@@ -5,6 +5,8 @@
  *   npm run bench -- growth        what a message costs with more connections, more bytes, more network layers
  *   npm run bench -- profile       where the CPU time goes
  *   npm run bench -- codecs        the codecs beside what npm has for their formats
+ *   npm run bench -- tls           TLS beside raw node:tls
+ *   npm run bench -- policies      what each network layer costs a message
  *
  *   --only echo,relay              some workloads, some things that grow, or some formats
  *   --servers node,handler         some servers; the first one is the reference
@@ -22,12 +24,21 @@ import { compare } from "./compare.ts"
 import { growth } from "./growth.ts"
 import * as options from "./options.ts"
 import * as peers from "./peers.ts"
+import * as policies from "./policies.ts"
 import { profile } from "./profile.ts"
 import * as report from "./report.ts"
 import * as servers from "./servers.ts"
+import * as tls from "./tls.ts"
 
-const candidates = options.mode === "compare" ? [...servers.ours, ...peers.all] : servers.ours
+const candidates = {
+  compare: () => [...servers.ours, ...peers.all],
+  growth: () => servers.ours,
+  profile: () => servers.ours,
+  codecs: () => servers.ours,
+  tls: tls.candidates,
+  policies: policies.candidates
+}[options.mode]()
 const { missing, servers: chosen } = servers.prepare(options.servers(candidates))
 
-await { compare, growth, profile, codecs }[options.mode](chosen, missing)
+await { compare, growth, profile, codecs, tls: tls.compare, policies: policies.compare }[options.mode](chosen, missing)
 report.end()

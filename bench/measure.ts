@@ -2,6 +2,7 @@
 import { setTimeout } from "node:timers/promises"
 import { type Child, type Command, start } from "./child.ts"
 import * as compile from "./compile.ts"
+import * as options from "./options.ts"
 import * as proc from "./proc.ts"
 import type { Server } from "./servers.ts"
 import type { Service } from "./workloads.ts"
@@ -27,9 +28,14 @@ const compiledLoad = compile.c(new URL("./load.c", import.meta.url))
 
 export const hasCompiler = compiledLoad !== undefined
 
-const program: Command = compiledLoad === undefined
+const clear: Command = compiledLoad === undefined
   ? [process.execPath, compile.typescript(new URL("./load.ts", import.meta.url))]
   : [compiledLoad]
+
+/** Only where it is needed: on Node it would cost more than the servers. */
+const compiledTlsLoad = options.mode === "tls" ? compile.cWithTls(new URL("./load.c", import.meta.url)) : undefined
+
+export const hasTls = compiledTlsLoad !== undefined
 
 export interface Running {
   readonly child: Child
@@ -52,7 +58,7 @@ export const startServer = async (
     readonly flags?: ReadonlyArray<string>
   }
 ): Promise<Running> => {
-  const upstream = service === "relay" ? start(loadCpu, ...program, "serve") : undefined
+  const upstream = service === "relay" ? start(loadCpu, ...clear, "serve") : undefined
   const upstreamPort = upstream === undefined ? [] : [await upstream.line()]
   const [file, ...parameters] = [...environment, ...server.command(flags, service, ...upstreamPort)]
   const child = start(serverCpu, file!, ...parameters)
@@ -65,6 +71,7 @@ export const startServer = async (
 }
 
 export const startLoad = async (port: string, [mode, ...numbers]: Load): Promise<Child> => {
+  const program = mode === "tls" && compiledTlsLoad !== undefined ? [compiledTlsLoad] as const : clear
   const load = start(loadCpu, ...program, mode, port, ...numbers.map(String))
   // All connections are open, and in their stride.
   await load.line()

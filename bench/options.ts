@@ -32,7 +32,7 @@ const positive = (name: "rounds" | "seconds" | "connections", otherwise: number)
   return value > 0 ? value : refuse(`--${name} is more than 0, not ${values[name]}`)
 }
 
-const modes = ["compare", "growth", "profile", "codecs"] as const
+const modes = ["compare", "growth", "profile", "codecs", "tls", "policies"] as const
 
 export const mode = modes.find((mode) => mode === (positionals[0] ?? "compare")) ??
   refuse(`The first word is one of ${modes.join(", ")}, not ${positionals[0]}`)

@@ -46,7 +46,7 @@ for (const shared of ["listening", "serving"]) {
   compile.typescript(new URL(`./servers/${shared}.ts`, import.meta.url))
 }
 
-const program = (name: string) => node(compile.typescript(new URL(`./servers/${name}.ts`, import.meta.url)))
+export const program = (name: string) => node(compile.typescript(new URL(`./servers/${name}.ts`, import.meta.url)))
 
 const own = (key: string, name: string, services: ReadonlyArray<Service>): Candidate => ({
   key,

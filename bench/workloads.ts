@@ -11,7 +11,11 @@ export interface Workload {
   readonly unit: "msg/s" | "conn/s" | "KiB each"
   readonly service: Service
   /** What `load` is asked for, without port and seconds. */
-  readonly load: readonly [mode: "echo" | "churn" | "idle", connections: number, ...sizeAndInFlight: Array<number>]
+  readonly load: readonly [
+    mode: "echo" | "tls" | "churn" | "idle",
+    connections: number,
+    ...sizeAndInFlight: Array<number>
+  ]
 }
 
 export const all = (idleConnections: number): ReadonlyArray<Workload> => [
@@ -78,5 +82,24 @@ export const all = (idleConnections: number): ReadonlyArray<Workload> => [
     unit: "msg/s",
     service: "relay",
     load: ["echo", 4, 65536, 4]
+  }
+]
+
+export const tls: ReadonlyArray<Workload> = [
+  {
+    key: "echo",
+    title: "Echo over TLS",
+    detail: "64 connections, 64 B, 1 in flight each",
+    unit: "msg/s",
+    service: "echo",
+    load: ["tls", 64, 64, 1]
+  },
+  {
+    key: "bulk",
+    title: "Bulk over TLS",
+    detail: "4 connections, 64 KiB, 4 in flight each",
+    unit: "msg/s",
+    service: "echo",
+    load: ["tls", 4, 65536, 4]
   }
 ]

@@ -30,9 +30,11 @@ import * as NetworkLayer from "../NetworkLayer.ts"
 import type * as Transport from "../Transport.ts"
 import { alertOf } from "./internal/tlsAlerts.ts"
 import { TlsCarrier } from "./internal/tlsCarrier.ts"
-import { TlsDriver } from "./internal/tlsDriver.ts"
+import { DetectingDriver } from "./internal/tlsDetecting.ts"
+import type { Failures } from "./internal/tlsDriver.ts"
 import * as Handshake from "./internal/tlsHandshake.ts"
 import { chainOf } from "./internal/tlsPeer.ts"
+import { SocketCarrier, SocketTlsDriver } from "./internal/tlsSocket.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -186,6 +188,18 @@ export interface TlsTransport<out E = ConnectionLost> extends Transport.Transpor
    * take the end back: only `unwrap` again, `close` and `abort` make sense after it.
    */
   readonly unwrap: Effect.Effect<Transport.Transport<E>, E | ConnectionLost | TlsLost>
+}
+
+/**
+ * A transport that speaks TLS, and takes any end of the carrier for the peer's own (`truncation: "end"`).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface LenientTlsTransport<out E = ConnectionLost>
+  extends Transport.Transport<E | ConnectionLost | TlsFailed>
+{
+  readonly tls: Info
 }
 
 // -----------------------------------------------------------------------------
@@ -444,7 +458,26 @@ export interface Options extends Transport.Limits {
   readonly alpn?: ReadonlyArray<string> | undefined
   /** The deadline of the handshake: 10 seconds. */
   readonly timeout?: Duration.DurationInput | undefined
+  /**
+   * What an end of the carrier is that TLS has not announced: a failure (`TlsTruncated`), if nothing else is said; see
+   * `Lenient`.
+   */
+  readonly truncation?: "fail" | undefined
 }
+
+/**
+ * The same with `truncation: "end"`: an end of the carrier is the end of the input, announced or not. That is for protocols
+ * that tell by themselves where a message ends; in others somebody in between can cut off what the peer has said.
+ *
+ * Then there can be a faster way: Node's TLS lies straight on the socket of a TCP or UNIX transport, and costs a third less,
+ * and half for bulk. It is taken where `transport` is one that was connected or accepted, without a layer in between. What
+ * differs is that the carrier's counters are those of the new transport, that after this side's own end a reset may be
+ * taken for the peer's, and that there is no `unwrap`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Lenient<O extends Options> = Omit<O, "truncation"> & { readonly truncation: "end" }
 
 /**
  * @since 0.1.0
@@ -488,6 +521,8 @@ export interface ServerOptions<E = never, R = never> extends Options {
   readonly clientCertificate?: "required" | "requested" | undefined
 }
 
+type AnyEnd<O extends Options> = Omit<O, "truncation"> & { readonly truncation?: "fail" | "end" | undefined }
+
 const defaultTimeout = Duration.seconds(10)
 
 const contextOf = <E, R>(source: ContextSource<E, R>): Effect.Effect<Context, E, R> =>
@@ -521,7 +556,16 @@ const noContext: ContextSource = Effect.runSync(Effect.cached(Effect.orDie(conte
  * @since 0.1.0
  * @category layers
  */
-export const client = <CE = never, CR = never>(options: ClientOptions<CE, CR>) => {
+export const client: {
+  <CE = never, CR = never>(
+    options: Lenient<ClientOptions<CE, CR>>
+  ): <E>(
+    transport: Transport.Transport<E>
+  ) => Effect.Effect<LenientTlsTransport<E>, TlsError | E | CE, CR | Scope.Scope>
+  <CE = never, CR = never>(
+    options: ClientOptions<CE, CR>
+  ): <E>(transport: Transport.Transport<E>) => Effect.Effect<TlsTransport<E>, TlsError | E | CE, CR | Scope.Scope>
+} = <CE, CR>(options: AnyEnd<ClientOptions<CE, CR>>) => {
   const { serverName, unsafeNoVerification = false } = options
   if (serverName === false && !unsafeNoVerification) {
     throw new TypeError("A TLS client without a serverName verifies nobody: say unsafeNoVerification if that is meant")
@@ -534,7 +578,7 @@ export const client = <CE = never, CR = never>(options: ClientOptions<CE, CR>) =
   const sent = serverName !== false && options.sendServerName !== false && net.isIP(serverName) === 0
   return <E>(
     transport: Transport.Transport<E>
-  ): Effect.Effect<TlsTransport<E>, TlsError | E | CE, CR | Scope.Scope> => {
+  ): Effect.Effect<Opened<E>, TlsError | E | CE, CR | Scope.Scope> => {
     let ticket: Uint8Array | undefined
     const begin = Effect.map(contextOf(source), ({ secureContext }) =>
       Handshake.connect(
@@ -578,12 +622,21 @@ export const client = <CE = never, CR = never>(options: ClientOptions<CE, CR>) =
  * @since 0.1.0
  * @category layers
  */
-export const server = <CE = never, CR = never>(options: ServerOptions<CE, CR>) => {
+export const server: {
+  <CE = never, CR = never>(
+    options: Lenient<ServerOptions<CE, CR>>
+  ): <E>(
+    transport: Transport.Transport<E>
+  ) => Effect.Effect<LenientTlsTransport<E>, TlsError | E | CE, CR | Scope.Scope>
+  <CE = never, CR = never>(
+    options: ServerOptions<CE, CR>
+  ): <E>(transport: Transport.Transport<E>) => Effect.Effect<TlsTransport<E>, TlsError | E | CE, CR | Scope.Scope>
+} = <CE, CR>(options: AnyEnd<ServerOptions<CE, CR>>) => {
   const { clientCertificate } = options
   const serverOf = servers(options)
   return <E>(
     transport: Transport.Transport<E>
-  ): Effect.Effect<TlsTransport<E>, TlsError | E | CE, CR | Scope.Scope> => {
+  ): Effect.Effect<Opened<E>, TlsError | E | CE, CR | Scope.Scope> => {
     const begin = Effect.zipWith(
       contextOf(options.context),
       Effect.runtime(),
@@ -596,7 +649,7 @@ export const server = <CE = never, CR = never>(options: ServerOptions<CE, CR>) =
 }
 
 /** The last one that was made, as long as the context is the same: making one reads the keys again. */
-const servers = ({ alpn, clientCertificate, serverNames, timeout }: ServerOptions<unknown, unknown>) => {
+const servers = ({ alpn, clientCertificate, serverNames, timeout }: AnyEnd<ServerOptions<unknown, unknown>>) => {
   let made: { readonly context: Context; readonly server: tls.Server } | undefined
   return (context: Context, runtime: Runtime.Runtime<never>): tls.Server => {
     if (made?.context === context) return made.server
@@ -686,26 +739,29 @@ const broken = (cause: unknown, socket: tls.TLSSocket | undefined, ends: Ends): 
 // the layer
 // -----------------------------------------------------------------------------
 
-interface Sort<E, CE, CR> {
-  readonly begin: Effect.Effect<Handshake.Handshake<E, TlsError>["begin"], CE, CR>
+/** Which of them it is, the options say. */
+type Opened<E> = TlsTransport<E> & LenientTlsTransport<E>
+
+interface Sort<CE, CR> {
+  readonly begin: Effect.Effect<Handshake.Handshake<TlsError>["begin"], CE, CR>
   readonly verify: (socket: tls.TLSSocket) => TlsError | undefined
   readonly agreed: (socket: tls.TLSSocket) => Info
 }
 
 const layered = <E, CE, CR>(
   transport: Transport.Transport<E>,
-  options: Options,
-  { agreed, begin, verify }: Sort<E, CE, CR>
-): Effect.Effect<TlsTransport<E>, TlsError | E | CE, CR | Scope.Scope> =>
+  options: AnyEnd<Options>,
+  { agreed, begin, verify }: Sort<CE, CR>
+): Effect.Effect<Opened<E>, TlsError | E | CE, CR | Scope.Scope> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.flatMap(Effect.runtime(), (runtime) => {
       const ends = endsOf(transport)
       const duration = Duration.decode(options.timeout ?? defaultTimeout)
       const limits = Driver.resolveLimits(options)
-      const carrier = new TlsCarrier(
-        transport,
-        (effect) => Runtime.runFork(runtime, Effect.interruptible(effect), { immediate: false })
-      )
+      const run = (effect: Effect.Effect<void>) =>
+        Runtime.runFork(runtime, Effect.interruptible(effect), { immediate: false })
+      const isLenient = options.truncation === "end"
+      const carrier = isLenient && SocketCarrier.of(transport, run) || new TlsCarrier(transport, run)
       const handshake = Effect.zipWith(begin, Effect.clock, (begin, clock) =>
         Handshake.perform<E, TlsError>(carrier, {
           begin,
@@ -723,7 +779,11 @@ const layered = <E, CE, CR>(
       return pipe(
         restore(Effect.flatten(handshake)),
         Effect.tapErrorCause((cause) => givenUp(cause._tag === "Fail" ? cause.error : undefined)),
-        Effect.flatMap((socket) => opened(socket, carrier, limits, agreed(socket)))
+        Effect.flatMap((socket) =>
+          carrier instanceof SocketCarrier
+            ? openedOnSocket(socket, carrier, limits, agreed(socket))
+            : opened(socket, carrier, limits, agreed(socket), isLenient)
+        )
       )
     })
   )
@@ -742,24 +802,31 @@ const handshakeTimeout = ({ remoteAddress }: Ends, duration: Duration.Duration):
     attempts: []
   })
 
+type Lost = TlsLost | ConnectionLost
+
+const failuresOf = <E>(transport: Transport.Transport<E>): Failures<Lost> => {
+  const ends = endsOf(transport)
+  return {
+    truncated: (bytesRead) => new TlsTruncated({ ...ends, bytesRead }),
+    failed: (cause) => new TlsFailed({ ...ends, alert: alertOf(cause), code: systemFailure(cause).code, cause }),
+    endedBeneath: () => NetworkLayer.endedBeneath(transport)
+  }
+}
+
 const opened = <E>(
   socket: tls.TLSSocket,
   carrier: TlsCarrier<E>,
   limits: Driver.ResolvedLimits,
-  agreed: Info
-): Effect.Effect<TlsTransport<E>, never, Scope.Scope> => {
+  agreed: Info,
+  isLenient: boolean
+): Effect.Effect<Opened<E>, never, Scope.Scope> => {
   const { transport } = carrier
-  const ends = endsOf(transport)
   infos.set(socket, agreed)
-  let driver: TlsDriver<E, TlsLost | ConnectionLost>
-  const outer = Driver.openLayered<E | TlsLost | ConnectionLost>({
+  let driver: DetectingDriver<E, Lost>
+  const outer = Driver.openLayered<E | Lost>({
     driver: (events) =>
-      driver = new TlsDriver<E, TlsLost | ConnectionLost>(socket, carrier, events, {
-        truncated: (bytesRead) => new TlsTruncated({ ...ends, bytesRead }),
-        failed: (cause) => new TlsFailed({ ...ends, alert: alertOf(cause), code: systemFailure(cause).code, cause }),
-        endedBeneath: () => NetworkLayer.endedBeneath(transport)
-      }),
-    ...ends,
+      driver = new DetectingDriver<E, Lost>(socket, carrier, events, failuresOf(transport), isLenient),
+    ...endsOf(transport),
     options: transport.options,
     handle: socket,
     limits
@@ -767,7 +834,7 @@ const opened = <E>(
   return Effect.flatMap(outer, (outer) => {
     driver.watch()
     const closing = Effect.sync(() => {
-      driver.closing = true
+      driver.trusting = true
     })
     const derived = NetworkLayer.derive(outer, {
       flush: Effect.zipRight(outer.flush, transport.flush),
@@ -783,7 +850,32 @@ const opened = <E>(
     })
     Object.defineProperties(derived, { tls: { value: agreed }, unwrap: { value: unwrap } })
     return Effect.as(Effect.addFinalizer(() => closing), derived)
-  }) as Effect.Effect<TlsTransport<E>, never, Scope.Scope>
+  }) as Effect.Effect<Opened<E>, never, Scope.Scope>
+}
+
+/** Without `unwrap`, which the type of a lenient one does not promise: Node does not let go of a socket before its end. */
+const openedOnSocket = <E>(
+  socket: tls.TLSSocket,
+  carrier: SocketCarrier<E>,
+  limits: Driver.ResolvedLimits,
+  agreed: Info
+): Effect.Effect<Opened<E>, never, Scope.Scope> => {
+  const { transport } = carrier
+  infos.set(socket, agreed)
+  let driver: SocketTlsDriver<E, Lost>
+  const opened = Driver.openLayered<E | Lost>({
+    driver: (events) => driver = new SocketTlsDriver<E, Lost>(socket, carrier, events, failuresOf(transport)),
+    ...endsOf(transport),
+    options: transport.options,
+    handle: socket,
+    limits
+  })
+  return Effect.map(opened, (opened) => {
+    driver.watch()
+    // Who limits or drains connections looks at those that were accepted.
+    Object.defineProperty(transport, "stats", { value: opened.stats })
+    return Object.defineProperty(opened, "tls", { value: agreed })
+  }) as Effect.Effect<Opened<E>, never, Scope.Scope>
 }
 
 const negotiated = (socket: tls.TLSSocket, resumable?: Session): Info => ({

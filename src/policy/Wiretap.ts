@@ -6,7 +6,12 @@
  */
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Mailbox from "effect/Mailbox"
 import * as Runtime from "effect/Runtime"
+import type * as Scope from "effect/Scope"
+import type * as Sink from "effect/Sink"
+import * as Stream from "effect/Stream"
 import * as Address from "../Address.ts"
 import * as Pcapng from "../internal/pcapng.ts"
 import * as NetworkLayer from "../NetworkLayer.ts"
@@ -292,6 +297,55 @@ export const pcapng = (write: (block: Uint8Array) => void, options: PcapngOption
     return segments(local, remote, options.side ?? "client", connection.at, send)
   }
 }
+
+/**
+ * A tap that shows what passes to a Sink: a file, a socket, a queue. It takes one that writes (`pcapng`, `hexdump`, or what
+ * you have), and runs the Sink in a fiber, until the Scope ends and all that was shown by then is taken.
+ *
+ * It never holds a connection back: what comes while 1024 blocks or lines wait for the Sink is left out, as `tcpdump` does, and
+ * that is logged as a warning, once. So is the failure of the Sink; when it is over, nothing is shown any more.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as FileSystem from "@effect/platform/FileSystem"
+ * import type { Transport } from "effect-transport/Transport"
+ * import * as Wiretap from "effect-transport/policy/Wiretap"
+ *
+ * export const captured = (transport: Transport) =>
+ *   Effect.gen(function*() {
+ *     const { sink } = yield* FileSystem.FileSystem
+ *     const tap = yield* Wiretap.toSink(Wiretap.pcapng, sink("traffic.pcapng"))
+ *     return yield* Wiretap.make(tap)(transport)
+ *   })
+ * ```
+ *
+ * @since 0.1.0
+ * @category taps
+ */
+export const toSink = <A, E, R>(
+  tap: (write: (shown: A) => void) => Tap,
+  sink: Sink.Sink<unknown, A, unknown, E, R>
+): Effect.Effect<Tap, never, R | Scope.Scope> =>
+  Effect.gen(function*() {
+    const runtime = yield* Effect.runtime()
+    const waiting = yield* Mailbox.make<A>({ capacity: 1024, strategy: "dropping" })
+    let complains = true
+    const quiet = Effect.sync(() => {
+      complains = false
+    })
+    const taking = Stream.run(Mailbox.toStream(waiting), sink).pipe(
+      Effect.catchAllCause((cause) => Effect.logWarning("Nothing takes what a wiretap shows any more", cause)),
+      Effect.ensuring(Effect.zipRight(quiet, waiting.shutdown))
+    )
+    const fiber = yield* Effect.forkDaemon(Effect.interruptible(taking))
+    yield* Effect.addFinalizer(() => Effect.zipRight(quiet, Effect.zipRight(waiting.end, Fiber.await(fiber))))
+    return tap((shown) => {
+      if (waiting.unsafeOffer(shown) || !complains) return
+      complains = false
+      Runtime.runFork(runtime, Effect.logWarning("A wiretap shows more than is taken; some of it is left out"))
+    })
+  })
 
 const shownAs = ({ localAddress, remoteAddress }: Connection, number: number) =>
   localAddress._tag === "TcpAddress" && remoteAddress._tag === "TcpAddress" &&

@@ -2,7 +2,9 @@ import { assert, describe, it, layer } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { spawnSync } from "node:child_process"
 import * as Address from "../../src/Address.ts"
+import { Authority } from "../support/certificates.ts"
 import * as Example from "../support/example.ts"
 import * as Peer from "../support/peer.ts"
 import { has, run } from "../support/tool.ts"
@@ -98,6 +100,32 @@ layer(Layer.scoped(Smtp, Example.server("smtp")), { excludeTestServices: true })
         }))
     }
   })
+})
+
+const tls = ["openssl", "swaks"].every(has) && spawnSync("swaks", ["--support"]).stdout.includes("TLS supported")
+
+describe.skipIf(!tls)("STARTTLS (skipped: openssl, or swaks with Net::SSLeay, is not installed)", () => {
+  it.scopedLive("secures what follows, and swaks sees to it", () =>
+    Effect.gen(function*() {
+      const authority = new Authority("authority")
+      const { files } = authority.issue("localhost", ["DNS:localhost"])
+      const program = yield* Example.example("smtp", "0", files.certificate, files.privateKey)
+      const { port } = yield* program.address
+      const swaks = yield* run("swaks", [
+        ...["--server", `localhost:${port}`, "--from", "me@me", "--to", "you@you", "--helo", "me", "--tls"],
+        ...["--tls-verify", "--tls-ca-path", authority.root.files.certificate, "--body", "in secret"]
+      ])
+      assert.strictEqual((yield* swaks.ended).code, 0, swaks.output + swaks.stderr)
+      assert.match(swaks.output, /TLS started with cipher TLSv1\.3/)
+      yield* program.until(() => program.output.includes("in secret\r\n"))
+      // Sent behind STARTTLS in clear, by somebody in between: it is TLS's, which it is not.
+      const smuggler = yield* Peer.connect(Address.tcp("127.0.0.1", port))
+      yield* smuggler.write("EHLO me\r\nSTARTTLS\r\nMAIL FROM:<evil@me>\r\n")
+      const heard = `${yield* smuggler.readAll()}`
+      assert.match(heard, /250-STARTTLS[^]*\r\n220 Go ahead\r\n/)
+      assert.notInclude(heard, "250 OK")
+      smuggler.end()
+    }))
 })
 
 describe("Ctrl-C", () => {

@@ -217,6 +217,16 @@ describe("what fails then", () => {
       assert.isFalse(yield* Fiber.join(offered))
     }))
 
+  it.scoped("a handler's transport, and not what the handler itself fails with", () =>
+    Effect.gen(function*() {
+      const { peer, transport } = yield* watched({ duration: "1 second" })
+      yield* peer.write(ascii("x"))
+      assert.strictEqual(yield* Effect.flip(transport.forEach(() => Effect.fail("own"))), "own")
+      const handling = yield* Effect.fork(transport.forEach(() => Effect.void))
+      yield* TestClock.adjust("1 second")
+      assert.deepInclude(yield* Effect.flip(Fiber.join(handling)), { _tag: "IdleTimeout", bytesRead: 1 })
+    }))
+
   it.scoped("everything that comes later, with the same error", () =>
     Effect.gen(function*() {
       const { transport } = yield* watched()

@@ -1,10 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Scope from "effect/Scope"
+import * as Sink from "effect/Sink"
 import * as TestClock from "effect/TestClock"
 import * as fs from "node:fs"
 import * as Address from "../../src/Address.ts"
@@ -228,3 +230,65 @@ it.scoped("a tap can listen to several connections, and is told the time of the 
     yield* other.pull
     assert.deepStrictEqual(seen, [[Address.format(left.localAddress), 500], [Address.format(right.localAddress), 1000]])
   }))
+
+describe("toSink", () => {
+  /** What a Sink has got when the Scope has ended, and the warnings. */
+  const shown = <E>(
+    sink: (got: Array<string>) => Sink.Sink<unknown, string, unknown, E>,
+    use: (transport: Transport, peer: Transport) => Effect.Effect<unknown, unknown>
+  ) =>
+    Effect.gen(function*() {
+      const got: Array<string> = []
+      const warned: Array<string> = []
+      const logger = Logger.make(({ logLevel, message }) => {
+        if (logLevel._tag === "Warning") warned.push([message].flat().join())
+      })
+      const print = (write: (line: string) => void): Wiretap.Tap => () => ({ bytes, kind }) =>
+        write(kind === "data" ? text(bytes) : kind)
+      yield* Effect.scoped(Effect.gen(function*() {
+        const tap = yield* Wiretap.toSink(print, sink(got))
+        const [carrier, peer] = yield* MemoryTransport.pair({ highWaterMark: 1e6, lingerTimeout: 0 })
+        yield* use(yield* Wiretap.make(tap)(carrier), peer)
+      })).pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
+      return { got, warned }
+    })
+
+  const noting = (got: Array<string>) => Sink.forEach((line: string) => Effect.sync(() => got.push(line)))
+
+  it.effect("gets all that was shown until the Scope ends", () =>
+    Effect.gen(function*() {
+      const { got, warned } = yield* shown(noting, (transport) =>
+        Effect.zipRight(transport.write(ascii("a")), transport.writeAll([ascii("b"), ascii("c")])))
+      assert.deepStrictEqual(got.slice(0, 3), ["a", "b", "c"])
+      assert.deepStrictEqual(warned, [])
+    }))
+
+  it.effect("that is slow leaves some of it out, and holds no connection back", () =>
+    Effect.gen(function*() {
+      const begins = yield* Deferred.make<void>()
+      const { got, warned } = yield* shown(
+        (got) => Sink.zipRight(Sink.fromEffect(Deferred.await(begins)), noting(got)),
+        (transport) =>
+          Effect.zipRight(
+            Effect.forEach(Array.from({ length: 3000 }), () => transport.write(ascii("x"))),
+            Deferred.succeed(begins, undefined)
+          )
+      )
+      assert.isAtLeast(got.length, 1024)
+      assert.isBelow(got.length, 3000)
+      assert.deepStrictEqual(warned, ["A wiretap shows more than is taken; some of it is left out"])
+    }))
+
+  it.effect("that fails, or has enough, ends the showing and nothing else", () =>
+    Effect.gen(function*() {
+      const use = (transport: Transport) =>
+        Effect.forEach(["a", "b", "c"], (line) => Effect.zipRight(transport.write(ascii(line)), settle))
+      const failed = yield* shown(() => Sink.fail("disk full"), use)
+      assert.deepStrictEqual(failed.warned, ["Nothing takes what a wiretap shows any more"])
+      const enough = yield* shown(
+        (got) => Sink.map(Sink.take<string>(1), (first) => got.push(...first)),
+        use
+      )
+      assert.deepStrictEqual(enough, { got: ["a"], warned: [] })
+    }))
+})

@@ -76,6 +76,13 @@ export abstract class StreamDriver<S extends Duplex> implements Driver {
     this.stream.removeListener("data", onData)
   }
 
+  /** Somebody else reads the stream from now on. Its end, its failure and its close are this driver's still. */
+  lend(): void {
+    this.stopFlowing()
+    this.stream.pause()
+    this.startReading = this.stopReading = () => {}
+  }
+
   abstract write(chunks: ReadonlyArray<Uint8Array>, bytes: number): boolean
 
   end(): void {

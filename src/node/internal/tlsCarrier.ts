@@ -6,8 +6,12 @@
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { Duplex } from "node:stream"
+import type { TLSSocket } from "node:tls"
 import { async } from "../../internal/async.ts"
+import * as Turn from "../../internal/turn.ts"
 import type { Transport } from "../../Transport.ts"
+import type { Carrier } from "./tlsHandshake.ts"
+import { handshakeEnded } from "./tlsHandshake.ts"
 import { TlsRecords } from "./tlsRecords.ts"
 
 /** The reader takes no more. */
@@ -15,7 +19,17 @@ const held: Effect.Effect<void> = async(() => () => {})
 
 type Done = (error?: Error | null) => void
 
-export class TlsCarrier<E> extends Duplex {
+const nothing = new Uint8Array(0)
+
+const endedHere = Object.assign(new Error("This side had ended its writing before"), { code: "EPIPE" })
+
+/**
+ * Reading and writing do without the buffers of `Duplex`, since the transport and TLS have theirs (64 B echoed: 19.7 against
+ * 22.8 µs of CPU): Node's TLS, which is all that listens and writes here, is given each record when it comes, unless it has
+ * paused, and what it writes goes into the transport's buffer, if there is room.
+ */
+export class TlsCarrier<E> extends Duplex implements Carrier<E> {
+  readonly stream = this
   readonly transport: Transport<E>
   /** TLS was told that the carrier's input is over: what it says of an end from now on is the carrier's. */
   inputOver = false
@@ -25,24 +39,51 @@ export class TlsCarrier<E> extends Duplex {
   kept = false
   /** What the carrier was lost of. */
   loss: { readonly error: E } | undefined = undefined
+  /** Input has come, in a turn of the event loop of its own. */
+  onTurned: () => void = () => {}
   /** A write found that somebody has ended the carrier's writing beneath TLS. */
   onEndedBeneath: () => void = () => {}
   readonly run: (effect: Effect.Effect<void>) => Fiber.RuntimeFiber<void>
   private readonly fibers = new Set<Fiber.RuntimeFiber<void>>()
   private readonly records = new TlsRecords()
   /** Taken from the transport, and not given to TLS. */
-  private rest: Uint8Array = new Uint8Array(0)
+  private rest: Uint8Array = nothing
   private reading = false
-  private wanted = false
+  private paused = true
   private wake: (() => void) | undefined = undefined
 
   constructor(transport: Transport<E>, run: (effect: Effect.Effect<void>) => Fiber.RuntimeFiber<void>) {
     // What TLS does not take at once stays in the transport. Who made it also ends it.
-    super({ allowHalfOpen: true, readableHighWaterMark: 1, autoDestroy: false })
+    super({ allowHalfOpen: true, autoDestroy: false })
     this.transport = transport
     this.run = run
     // The first of the listeners: TLS looks at the end after it.
     this.on("end", () => (this.inputOver = true)).on("error", () => {})
+  }
+
+  prepare(begin: () => void, failed: (cause: unknown) => void): void {
+    // What TLS has to say of the last bytes comes first.
+    this.once("end", () => Turn.macrotask(() => failed(handshakeEnded)))
+    this.onEndedBeneath = () => failed(endedHere)
+    begin()
+  }
+
+  /**
+   * Node tells the peer's close_notify and the bare end of the carrier in the same way, by pushing `null`. But the first one
+   * comes while the carrier is still there.
+   */
+  secured(socket: TLSSocket): void {
+    const push = socket.push.bind(socket)
+    socket.push = (chunk: unknown, encoding?: BufferEncoding) => {
+      if (chunk === null && !this.inputOver) this.closeNotified = true
+      return push(chunk, encoding)
+    }
+  }
+
+  fails(_: unknown, then: () => void): boolean {
+    if (this.loss === undefined) return false
+    then()
+    return true
   }
 
   /** Runs it until it has ended, or this is left. */
@@ -65,36 +106,46 @@ export class TlsCarrier<E> extends Duplex {
 
   // --- reading -----------------------------------------------------------------
 
-  override _read(): void {
+  override resume(): this {
     const { wake } = this
+    this.paused = false
     this.wake = undefined
-    this.wanted = true
     wake?.()
-    if (this.reading) return
+    if (this.reading) return this
     this.reading = true
     this.fork(Effect.matchEffect(this.transport.forEach(this.give), {
       onFailure: (error) => this.over(() => (this.loss ??= { error })),
       onSuccess: () => this.over(() => {})
     }))
+    return this
   }
+
+  override pause(): this {
+    this.paused = true
+    return this
+  }
+
+  override _read(): void {}
 
   /** Record by record: what follows a close_notify is no longer TLS's. */
   private readonly give = (chunk: Uint8Array): Effect.Effect<void> => {
     this.rest = chunk
+    this.onTurned()
     while (this.rest.length > 0) {
       if (this.closeNotified) return held
-      const taken = this.records.take(this.rest)
-      const record = this.rest.subarray(0, taken)
-      this.rest = this.rest.subarray(taken)
-      this.wanted = false
-      if (!this.push(record)) return Effect.flatMap(this.demand, () => this.give(this.rest))
+      if (this.paused) return Effect.flatMap(this.demand, () => this.give(this.rest))
+      const { rest } = this
+      const taken = this.records.take(rest)
+      const isLast = taken === rest.length
+      this.rest = isLast ? nothing : rest.subarray(taken)
+      this.emit("data", isLast ? rest : rest.subarray(0, taken))
     }
     return Effect.void
   }
 
   private readonly demand: Effect.Effect<void> = async<void>((resume) => {
     const wake = () => resume(Effect.void)
-    if (this.wanted) wake()
+    if (!this.paused) wake()
     else this.wake = wake
     return () => {
       this.wake = undefined
@@ -104,11 +155,18 @@ export class TlsCarrier<E> extends Duplex {
   private over(note: () => void): Effect.Effect<void> {
     return Effect.sync(() => {
       note()
-      if (!this.destroyed) this.push(null)
+      if (!this.destroyed) this.emit("end")
     })
   }
 
   // --- writing -----------------------------------------------------------------
+
+  override write(chunk: Uint8Array, encoding?: BufferEncoding | Done, done?: Done): boolean {
+    if (typeof encoding !== "function") return super.write(chunk, encoding as BufferEncoding, done)
+    if (this.writableLength > 0 || !this.transport.outgoing.unsafeOffer(chunk)) return super.write(chunk, encoding)
+    encoding()
+    return true
+  }
 
   override _write(chunk: Uint8Array, _: BufferEncoding, done: Done): void {
     this.send([chunk], done)

@@ -6,9 +6,21 @@
 import * as Effect from "effect/Effect"
 import { EventEmitter } from "node:events"
 import * as tls from "node:tls"
+import type { Duplex } from "node:stream"
 import type { Timers } from "../../internal/connection.ts"
-import * as Turn from "../../internal/turn.ts"
-import type { TlsCarrier } from "./tlsCarrier.ts"
+
+/** What TLS lies on. */
+export interface Carrier<E> {
+  readonly stream: Duplex
+  /** What the carrier was lost of. */
+  readonly loss: { readonly error: E } | undefined
+  /** Calls `begin` when TLS can have the stream; `failed` when the carrier fails or ends before the handshake is over. */
+  readonly prepare: (begin: () => void, failed: (cause: unknown) => void) => void
+  /** The handshake is over. */
+  readonly secured: (socket: tls.TLSSocket) => void
+  /** `false`: a failure of TLS itself. Otherwise it calls `then` when `loss` tells what it was. */
+  readonly fails: (cause: unknown, then: () => void) => boolean
+}
 
 export interface Outcome {
   readonly secure: (socket: tls.TLSSocket) => void
@@ -16,9 +28,9 @@ export interface Outcome {
   readonly failed: (cause: unknown, socket: tls.TLSSocket | undefined) => void
 }
 
-export interface Handshake<E, Err> {
+export interface Handshake<Err> {
   /** Starts it. */
-  readonly begin: (carrier: TlsCarrier<E>, outcome: Outcome) => void
+  readonly begin: (stream: Duplex, outcome: Outcome) => void
   /** What Node and OpenSSL say of the peer is not enough: what is wrong with a socket that is secure. */
   readonly verify: (socket: tls.TLSSocket) => Err | undefined
   readonly describe: (cause: unknown, socket: tls.TLSSocket | undefined) => Err
@@ -28,13 +40,14 @@ export interface Handshake<E, Err> {
 }
 
 /** Bytes before the end of the handshake are TLS's own: what ends there is no end of the peer's. */
-const ended = Object.assign(new Error("The connection ended during the handshake"), { code: "ECONNRESET" })
-const endedHere = Object.assign(new Error("This side had ended its writing before"), { code: "EPIPE" })
+export const handshakeEnded = Object.assign(new Error("The connection ended during the handshake"), {
+  code: "ECONNRESET"
+})
 
 /** Suspends until the peer is verified. Whatever comes of it, the carrier has to be left. */
 export const perform = <E, Err>(
-  carrier: TlsCarrier<E>,
-  handshake: Handshake<E, Err>,
+  carrier: Carrier<E>,
+  handshake: Handshake<Err>,
   timers: Timers
 ): Effect.Effect<tls.TLSSocket, E | Err> =>
   Effect.async((resume) => {
@@ -45,53 +58,39 @@ export const perform = <E, Err>(
       cancelDeadline()
       resume(outcome)
     }
-    const failed: Outcome["failed"] = (cause, socket) =>
-      settle(Effect.fail(carrier.loss === undefined ? handshake.describe(cause, socket) : carrier.loss.error))
+    const failed = (cause: unknown, socket?: tls.TLSSocket) => {
+      const tell = () =>
+        settle(Effect.fail(carrier.loss === undefined ? handshake.describe(cause, socket) : carrier.loss.error))
+      if (!carrier.fails(cause, tell)) tell()
+    }
+    const secure = (socket: tls.TLSSocket) => {
+      if (over) return
+      carrier.secured(socket)
+      const wrong = handshake.verify(socket)
+      settle(wrong === undefined ? Effect.succeed(socket) : Effect.fail(wrong))
+    }
 
     const cancelDeadline = timers.schedule(
       handshake.timeout,
       () => settle(Effect.fail(handshake.timedOut()))
     )
-    // What TLS has to say of the last bytes comes first.
-    carrier.once("end", () => Turn.macrotask(() => failed(ended, undefined)))
-    carrier.onEndedBeneath = () => failed(endedHere, undefined)
-    handshake.begin(carrier, {
-      failed,
-      secure: (socket) => {
-        if (over) return
-        watchEnd(socket, carrier)
-        const wrong = handshake.verify(socket)
-        settle(wrong === undefined ? Effect.succeed(socket) : Effect.fail(wrong))
-      }
-    })
+    carrier.prepare(() => over || handshake.begin(carrier.stream, { failed, secure }), failed)
     return Effect.sync(() => {
       over = true
       cancelDeadline()
     })
   })
 
-/**
- * Node tells the peer's close_notify and the bare end of the carrier in the same way, by pushing `null`. But the first one
- * comes while the carrier is still there.
- */
-const watchEnd = <E>(socket: tls.TLSSocket, carrier: TlsCarrier<E>): void => {
-  const push = socket.push.bind(socket)
-  socket.push = (chunk: unknown, encoding?: BufferEncoding) => {
-    if (chunk === null && !carrier.inputOver) carrier.closeNotified = true
-    return push(chunk, encoding)
-  }
-}
-
 /** What is not heard would end the process. */
 const ignored = () => {}
 
 export const connect =
   (options: tls.ConnectionOptions, onSession: (session: Uint8Array) => void) =>
-  <E>(carrier: TlsCarrier<E>, { failed, secure }: Outcome): void => {
+  (stream: Duplex, { failed, secure }: Outcome): void => {
     // Verified by `verify`, while the peer's certificates can still be asked for: Node would destroy the socket before.
     const socket = tls.connect({
       ...options,
-      socket: carrier,
+      socket: stream,
       rejectUnauthorized: false,
       checkServerIdentity: () => undefined
     })
@@ -105,7 +104,7 @@ export const connect =
  * `tls.Server` takes connections by its event `'connection'` (Node's documentation of `tls.Server` says so) and tells of all
  * of them by events of its own. An object that inherits from it, one for each connection, hears only of that one.
  */
-export const accept = (server: tls.Server) => <E>(carrier: TlsCarrier<E>, { failed, secure }: Outcome): void => {
+export const accept = (server: tls.Server) => (stream: Duplex, { failed, secure }: Outcome): void => {
   const heard: Record<string, (...args: ReadonlyArray<never>) => void> = {
     secureConnection: (socket: tls.TLSSocket) => {
       socket.on("error", ignored)
@@ -119,5 +118,5 @@ export const accept = (server: tls.Server) => <E>(carrier: TlsCarrier<E>, { fail
   }
   const own = Object.create(server, { emit: { value: emit } }) as tls.Server
   // Its own `emit` is for what Node tells.
-  EventEmitter.prototype.emit.call(own, "connection", carrier)
+  EventEmitter.prototype.emit.call(own, "connection", stream)
 }

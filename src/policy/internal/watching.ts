@@ -3,6 +3,7 @@
  *
  * @internal
  */
+import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -58,15 +59,17 @@ export const watched = <E, Own extends object>(
         closing = true
         return end
       })
-    const named = NetworkLayer.mapError(
-      transport,
-      (error): E | Own => failure !== undefined && error instanceof ConnectionAborted ? failure : error
-    )
+    const nameOf = <E2>(error: E2): E2 | Own =>
+      failure !== undefined && error instanceof ConnectionAborted ? failure : error
+    const named = NetworkLayer.mapError(transport, nameOf<E>)
     const limited = NetworkLayer.derive(named, { close: ending(named.close), abort: ending(named.abort) })
+    // The carrier's own, and not one of pulls: a chunk wakes no fiber.
+    const forEach: Transport<E | Own>["forEach"] = (f) =>
+      Effect.catchAllCause(transport.forEach(f), (cause) => Effect.failCause(Cause.map(cause, nameOf)))
     // The region in which the layer is made may be uninterruptible; its fibers must not be.
     const fork = (effect: Effect.Effect<void>) => Effect.forkScoped(Effect.interruptible(effect))
     return fork(watch).pipe(
       Effect.flatMap((fiber) => fork(Effect.zipRight(transport.closed, Fiber.interrupt(fiber)))),
-      Effect.as(limited)
+      Effect.as(Object.assign(limited, { forEach }))
     )
   })

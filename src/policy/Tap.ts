@@ -1,0 +1,170 @@
+/**
+ * Tells how much passes, and how long writers wait: for metrics. It looks at counters, and copies nothing. What passes,
+ * `Wiretap` shows.
+ *
+ * @since 0.1.0
+ */
+import type * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import { advance, Immediate, isDone } from "../internal/immediate.ts"
+import * as NetworkLayer from "../NetworkLayer.ts"
+import type { CloseReason, Transport } from "../Transport.ts"
+
+/**
+ * What a tap is told, each function of what it cares for. None may throw.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Tap {
+  /**
+   * So many bytes more were read by whoever uses the transport: of a chunk that `forEach` gives at once, of one that is
+   * pulled when the next one is asked for, or at the end. Bytes that are put back are told once.
+   */
+  readonly read?: ((bytes: number) => void) | undefined
+  /** So many bytes more were accepted for writing. */
+  readonly written?: ((bytes: number) => void) | undefined
+  /** A write had to wait so long for room, in milliseconds of the Clock; also if it failed or was interrupted then. */
+  readonly pressed?: ((duration: number) => void) | undefined
+  /** The connection is over: after everything else. A fiber waits for it, if it is asked for. */
+  readonly closed?: ((reason: CloseReason<unknown>) => void) | undefined
+}
+
+/**
+ * A network layer that tells a tap of each connection: one more call for a chunk, no fiber, and the handler form stays as
+ * cheap as it is.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as Metric from "effect/Metric"
+ * import * as MetricBoundaries from "effect/MetricBoundaries"
+ * import * as MemoryTransport from "effect-transport/memory/MemoryTransport"
+ * import * as Tap from "effect-transport/policy/Tap"
+ *
+ * const boundaries = MetricBoundaries.exponential({ start: 1, factor: 4, count: 8 })
+ * const waits = Metric.histogram("app_write_waits_milliseconds", boundaries)
+ * const tapped = Tap.make(() => ({ pressed: (duration) => waits.unsafeUpdate(duration, []) }))
+ *
+ * export const program = Effect.scoped(Effect.gen(function*() {
+ *   const [left] = yield* MemoryTransport.pair()
+ *   const transport = yield* tapped(left)
+ *   yield* transport.write(new TextEncoder().encode("hello"))
+ * }))
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const make =
+  (tap: (transport: Transport<unknown>) => Tap) => <E>(transport: Transport<E>): Effect.Effect<Transport<E>> =>
+    Effect.gen(function*() {
+      const counted = new Counted(transport, tap(transport), yield* Effect.clock)
+      if (counted.tap.closed !== undefined) {
+        yield* Effect.forkDaemon(Effect.interruptible(Effect.map(transport.closed, counted.closed)))
+      }
+      const derived = NetworkLayer.derive(transport, {
+        pull: Effect.suspend(() => {
+          counted.look()
+          return transport.pull
+        }),
+        write: (bytes) => new Write(counted, lengthOf(bytes), transport.write(bytes)),
+        writeAll: (chunks) =>
+          Effect.suspend(() => {
+            const all = Array.from(chunks)
+            return advance(
+              new Write(counted, all.reduce((sum, chunk) => sum + lengthOf(chunk), 0), transport.writeAll(all))
+            )
+          })
+      })
+      // The carrier's own, and not one of pulls: it needs no fiber for a chunk.
+      const forEach: Transport<E>["forEach"] = (f) =>
+        transport.forEach((chunk) => {
+          counted.look()
+          return f(chunk)
+        })
+      return Object.assign(derived, { forEach })
+    })
+
+/** What is no bytes, the carrier refuses. */
+const lengthOf = (bytes: Uint8Array): number => bytes instanceof Uint8Array ? bytes.length : 0
+
+/** How far the tap was told. */
+class Counted {
+  readonly tap: Tap
+  private readonly stats: Transport["stats"]
+  private readonly clock: Clock.Clock
+  private read: number
+  private written: number
+
+  constructor({ stats }: Transport<unknown>, tap: Tap, clock: Clock.Clock) {
+    const { buffered, bytesRead, bytesWritten, unread } = stats()
+    this.tap = tap
+    this.stats = stats
+    this.clock = clock
+    this.read = bytesRead - unread
+    this.written = bytesWritten + buffered
+  }
+
+  get now(): number {
+    return this.clock.unsafeCurrentTimeMillis()
+  }
+
+  look(): void {
+    const { buffered, bytesRead, bytesWritten, unread } = this.stats()
+    this.read = told(this.read, bytesRead - unread, this.tap.read)
+    this.written = told(this.written, bytesWritten + buffered, this.tap.written)
+  }
+
+  /** How much was ever accepted. */
+  get accepted(): number {
+    const { buffered, bytesWritten } = this.stats()
+    return bytesWritten + buffered
+  }
+
+  readonly closed = (reason: CloseReason<unknown>): void => {
+    this.look()
+    this.tap.closed?.(reason)
+  }
+}
+
+/** What was put back, or dropped unsent, is not told again. */
+const told = (before: number, now: number, tell: ((bytes: number) => void) | undefined): number => {
+  if (now <= before) return before
+  tell?.(now - before)
+  return now
+}
+
+class Write<E> extends Immediate<void, E> {
+  private readonly counted: Counted
+  private readonly bytes: number
+  private readonly effect: Effect.Effect<void, E>
+
+  constructor(counted: Counted, bytes: number, effect: Effect.Effect<void, E>) {
+    super()
+    this.counted = counted
+    this.bytes = bytes
+    this.effect = effect
+  }
+
+  commit(): Effect.Effect<void, E> {
+    const { counted } = this
+    const before = counted.accepted
+    const rest = advance(this.effect)
+    // Accepted, it may still take a breath, which is no pressure.
+    const accepted = isDone(rest) || counted.accepted >= before + this.bytes
+    counted.look()
+    return accepted ? rest : this.waiting(rest)
+  }
+
+  private waiting(rest: Effect.Effect<void, E>): Effect.Effect<void, E> {
+    const { counted } = this
+    const since = counted.now
+    return Effect.onExit(rest, () =>
+      Effect.sync(() => {
+        const waited = counted.now - since
+        if (waited > 0) counted.tap.pressed?.(waited)
+        counted.look()
+      }))
+  }
+}
