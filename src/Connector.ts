@@ -6,11 +6,11 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import { dual } from "effect/Function"
 import { hasProperty } from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import * as Address from "./Address.ts"
 import * as ConnectionError from "./ConnectionError.ts"
-import type { ClientEndpoint } from "./Endpoint.ts"
 import * as Endpoint from "./Endpoint.ts"
 import * as Network from "./Network.ts"
 import type { Transport } from "./Transport.ts"
@@ -29,23 +29,26 @@ export type TypeId = typeof TypeId
 
 /**
  * A way to get a connection (Twisted's client endpoint): a value that can be used again and again. `E` is what the
- * transports that it opens can fail with.
+ * transports that it opens can fail with, `Err` what opening can fail with beside a `ConnectError`: a handshake's.
  *
  * @since 0.1.0
  * @category models
  */
-export interface Connector<out E = ConnectionError.ConnectionLost> {
+export interface Connector<out E = ConnectionError.ConnectionLost, out Err = never> {
   readonly [TypeId]: TypeId
 
   /** What is dialled, as `Endpoint.format` writes it where that is possible: for logs and errors. */
   readonly target: string
+
+  /** The deadline of each `connect`. */
+  readonly timeout: Duration.Duration
 
   /**
    * Opens a new connection. Suspends until it is established, or fails by the cause, at the deadline of the connector at
    * the latest. The transport is tied to the Scope: closed gracefully after success, at once after a failure or an
    * interruption. An interruption gives the attempt up; nothing of it is left.
    */
-  readonly connect: Effect.Effect<Transport<E>, ConnectionError.ConnectError, Scope.Scope | Network.Network>
+  readonly connect: Effect.Effect<Transport<E>, ConnectionError.ConnectError | Err, Scope.Scope | Network.Network>
 }
 
 /**
@@ -74,7 +77,7 @@ export interface HostOptions extends Options {
  * @since 0.1.0
  * @category guards
  */
-export const isConnector = (u: unknown): u is Connector<unknown> => hasProperty(u, TypeId)
+export const isConnector = (u: unknown): u is Connector<unknown, unknown> => hasProperty(u, TypeId)
 
 /**
  * Connects to a TCP port of a host: resolves the name and tries its addresses one after the other, in the order of the
@@ -126,12 +129,15 @@ export const unix = (path: string, options: Options = {}): Connector => {
 
 /**
  * The connector of a description, as `Endpoint.parseClient` reads it from a configuration or a command line. A timeout in
- * the description goes before the one in the options.
+ * the description goes before the one in the options. One with TLS needs files: that is `node/NodeEndpoint`'s.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const fromEndpoint = (endpoint: ClientEndpoint, options: Options = {}): Connector => {
+export const fromEndpoint = (
+  endpoint: Endpoint.TcpClient | Endpoint.UnixClient,
+  options: Options = {}
+): Connector => {
   const timeout = endpoint.timeout ?? options.timeout
   if (endpoint._tag === "UnixClient") return unix(endpoint.address.path, { ...options, timeout })
   const { bindAddress, host, port } = endpoint
@@ -139,13 +145,67 @@ export const fromEndpoint = (endpoint: ClientEndpoint, options: Options = {}): C
   return make({ ...options, host, port, timeout, localAddress })
 }
 
+/**
+ * The connector whose connections have a network layer: TLS, a limit, a tap. The making of the layer, with its handshake,
+ * belongs to the connecting: it has what is left of the same deadline, after which `connect` fails with a `ConnectTimeout`
+ * of the phase `handshake`; and what fails or is interrupted in it leaves no connection.
+ *
+ * @example
+ * ```ts
+ * import * as Connector from "effect-transport/Connector"
+ * import * as Tls from "effect-transport/node/Tls"
+ *
+ * export const secured = Connector.layered(
+ *   Connector.make({ host: "example.org", port: 443, timeout: "5 seconds" }),
+ *   Tls.client({ serverName: "example.org" })
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const layered: {
+  <E1, E2, Err2>(
+    layer: (transport: Transport<E1>) => Effect.Effect<Transport<E2>, Err2, Scope.Scope>
+  ): <Err1>(connector: Connector<E1, Err1>) => Connector<E2, Err1 | Err2>
+  <E1, Err1, E2, Err2>(
+    connector: Connector<E1, Err1>,
+    layer: (transport: Transport<E1>) => Effect.Effect<Transport<E2>, Err2, Scope.Scope>
+  ): Connector<E2, Err1 | Err2>
+} = dual(2, <E1, Err1, E2, Err2>(
+  connector: Connector<E1, Err1>,
+  layer: (transport: Transport<E1>) => Effect.Effect<Transport<E2>, Err2, Scope.Scope>
+): Connector<E2, Err1 | Err2> => {
+  const { target, timeout } = connector
+  const late = () =>
+    new ConnectionError.ConnectTimeout({
+      phase: "handshake",
+      target,
+      duration: timeout,
+      code: undefined,
+      cause: undefined,
+      attempts: []
+    })
+  const dial = Effect.clockWith((clock) =>
+    Effect.suspend(() => {
+      const deadline = clock.unsafeCurrentTimeMillis() + Duration.toMillis(timeout)
+      return Effect.flatMap(connector.connect, (transport) =>
+        Effect.timeoutFail(layer(transport), {
+          duration: Math.max(0, deadline - clock.unsafeCurrentTimeMillis()),
+          onTimeout: late
+        }))
+    })
+  )
+  return { [TypeId]: TypeId, target, timeout, connect: withOwnScope(dial) }
+})
+
 // -----------------------------------------------------------------------------
 // one dial
 // -----------------------------------------------------------------------------
 
 const defaultTimeout = Duration.seconds(30)
 
-type Dial<A> = Effect.Effect<A, ConnectionError.ConnectError, Scope.Scope | Network.Network>
+type Dial<A, Err = never> = Effect.Effect<A, ConnectionError.ConnectError | Err, Scope.Scope | Network.Network>
 
 const dialling = (
   target: string,
@@ -162,7 +222,7 @@ const dialling = (
       })
     })
   )
-  return { [TypeId]: TypeId, target, connect: withOwnScope(dial) }
+  return { [TypeId]: TypeId, target, timeout: duration, connect: withOwnScope(dial) }
 }
 
 /** What was tried so far: the deadline may pass at any point of it. */
@@ -226,7 +286,7 @@ const withAttempts = <E extends WithAttempts>(error: E, attempts: ReadonlyArray<
  * A Scope of its own, which ends with the caller's, and at once when the dial fails or is interrupted: a connection that
  * is established in the very moment of the deadline must not outlive it.
  */
-const withOwnScope = <A>(dial: Dial<A>): Dial<A> =>
+const withOwnScope = <A, Err>(dial: Dial<A, Err>): Dial<A, Err> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
       const outer = yield* Effect.scope

@@ -3,18 +3,22 @@
  * The form is that of Twisted's `serverFromString` and `clientFromString`.
  *
  * ```
- * description = scheme *(":" field)            ; tcp or unix, in lower case
- * field       = [key "="] value                ; only the first unescaped "=" separates
+ * description = scheme *(":" field)            ; tcp, tls, unix or haproxy, in lower case
+ * field       = [key "="] value                ; the first unescaped "=" separates, unless a colon stands before it
  * escaped     = "\" any character              ; that character itself, in scheme, key or value
  *
  * server        tcp:PORT[:interface=ADDRESS][:backlog=COUNT]
+ *               tls:PORT:privateKey=FILE[:certKey=FILE][:trustRoots=FILE][:interface=ADDRESS][:backlog=COUNT]
  *               unix:PATH[:mode=OCTAL][:backlog=COUNT]
+ *               haproxy:SERVER[:trusted=BLOCK,…]      ; any of the others, quoted: haproxy:tcp\:8080
  * client        tcp:HOST:PORT[:timeout=SECONDS][:bindAddress=ADDRESS]
+ *               tls:HOST:PORT[:trustRoots=FILE][:certificate=FILE][:privateKey=FILE][:serverName=NAME]
+ *                   [:timeout=SECONDS][:bindAddress=ADDRESS]
  *               unix:PATH[:timeout=SECONDS]
  * ```
  *
  * What has no key here may have one as well (`tcp:host=example.com:port=443`). A colon inside a value is escaped:
- * `interface=\:\:1`.
+ * `interface=\:\:1`. Nothing is opened or read here: a file is a path. `node/NodeEndpoint` opens what is described.
  *
  * Other than in Twisted, a server without `interface` listens on 127.0.0.1 only, and every fault is a typed error that
  * says where it stands.
@@ -24,7 +28,7 @@
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
-import type * as Types from "effect/Types"
+import * as Equal from "effect/Equal"
 import * as Address from "./Address.ts"
 
 /**
@@ -52,6 +56,44 @@ export class TcpServer extends Data.TaggedClass("TcpServer")<{
 }> {
   constructor(options: { readonly address: Address.TcpAddress; readonly backlog?: number | undefined }) {
     super({ address: options.address, backlog: valid("backlog", backlog, options.backlog) })
+  }
+}
+
+/**
+ * Listen on a TCP port, and speak TLS there (Twisted's `SSL4ServerEndpoint`).
+ *
+ * Throws a `RangeError` for an empty path, and for a backlog that a description could not hold.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export class TlsServer extends Data.TaggedClass("TlsServer")<{
+  /** The interface's address, and the port; port 0 lets the system choose one. */
+  readonly address: Address.TcpAddress
+  /** The path of the private key, in PEM. */
+  readonly privateKey: string
+  /** The path of the certificate and of those up to its root, in PEM, the own one first: `certKey` in a description. */
+  readonly certificate: string
+  /** The path of the certificates, in PEM, that have to vouch for each client; undefined asks clients for none. */
+  readonly trustRoots: string | undefined
+  /** How many connections may wait to be accepted, listen(2): 1 to 2147483647; undefined leaves it to the driver. */
+  readonly backlog: number | undefined
+}> {
+  constructor(options: {
+    readonly address: Address.TcpAddress
+    readonly privateKey: string
+    /** Left out, one file holds both. */
+    readonly certificate?: string | undefined
+    readonly trustRoots?: string | undefined
+    readonly backlog?: number | undefined
+  }) {
+    super({
+      address: options.address,
+      privateKey: valid("privateKey", file, options.privateKey),
+      certificate: valid("certificate", file, options.certificate ?? options.privateKey),
+      trustRoots: valid("trustRoots", file, options.trustRoots),
+      backlog: valid("backlog", backlog, options.backlog)
+    })
   }
 }
 
@@ -85,6 +127,50 @@ export class UnixServer extends Data.TaggedClass("UnixServer")<{
       mode: valid("mode", mode, options.mode),
       backlog: valid("backlog", backlog, options.backlog)
     })
+  }
+}
+
+/**
+ * Listen behind a proxy that begins each connection with a header of the PROXY protocol (Twisted's `haproxy:`), which tells
+ * whose it is. TLS comes after the header.
+ *
+ * Throws a `RangeError` for what `trusted` could not hold in a description.
+ *
+ * @example
+ * ```ts
+ * import * as Address from "effect-transport/Address"
+ * import * as Endpoint from "effect-transport/Endpoint"
+ *
+ * const server = new Endpoint.TcpServer({ address: Address.tcp("127.0.0.1", 8080) })
+ * console.log(Endpoint.format(new Endpoint.HaproxyServer({ server, trusted: ["10.0.0.0/8"] })))
+ * // haproxy:tcp\:8080:trusted=10.0.0.0/8
+ * ```
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export class HaproxyServer extends Data.TaggedClass("HaproxyServer")<{
+  /** Where to listen. */
+  readonly server: TcpServer | TlsServer | UnixServer
+  /** The proxies: IP addresses, blocks of them (`10.0.0.0/8`), and `unix` for all that come by a UNIX-domain socket. */
+  readonly trusted: ReadonlyArray<string>
+}> {
+  constructor(options: {
+    readonly server: TcpServer | TlsServer | UnixServer
+    /** Whoever is on this machine: `127.0.0.0/8`, `::1` and `unix`. */
+    readonly trusted?: ReadonlyArray<string> | undefined
+  }) {
+    super({ server: options.server, trusted: valid("trusted", trusted, options.trusted ?? thisMachine) })
+  }
+
+  /** That of the server. */
+  get address(): Address.TcpAddress | Address.UnixAddress {
+    return this.server.address
+  }
+
+  /** That of the server. */
+  get backlog(): number | undefined {
+    return this.server.backlog
   }
 }
 
@@ -131,6 +217,58 @@ export class TcpClient extends Data.TaggedClass("TcpClient")<{
 }
 
 /**
+ * Connect to a TCP port of a host, and speak TLS with it (Twisted's `tls:`, `wrapClientTLS`).
+ *
+ * Throws a `RangeError` for an empty path or name, and for what a `TcpClient` throws.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export class TlsClient extends Data.TaggedClass("TlsClient")<{
+  /** A name to resolve, as it was written, or an IP literal, in its canonical spelling. */
+  readonly host: string
+  /** From 1 to 65535. */
+  readonly port: number
+  /** The path of the certificates to trust, in PEM; undefined trusts the roots that the system or the runtime has. */
+  readonly trustRoots: string | undefined
+  /** The path of this side's certificate, in PEM; undefined shows none, and goes with an undefined key. */
+  readonly certificate: string | undefined
+  /** The path of its private key, in PEM. */
+  readonly privateKey: string | undefined
+  /** Whom the certificate has to be for, if that is not the host; undefined is the host. */
+  readonly serverName: string | undefined
+  /** How long connecting may take, handshake and all, in whole milliseconds; undefined leaves it to others. */
+  readonly timeout: Duration.Duration | undefined
+  /** The IP literal of the local interface to connect from; undefined lets the system choose. */
+  readonly bindAddress: string | undefined
+}> {
+  constructor(options: {
+    readonly host: string
+    readonly port: number
+    readonly trustRoots?: string | undefined
+    /** With a certificate or a key alone, one file holds both. */
+    readonly certificate?: string | undefined
+    readonly privateKey?: string | undefined
+    readonly serverName?: string | undefined
+    readonly timeout?: Duration.Duration | undefined
+    readonly bindAddress?: string | undefined
+  }) {
+    const serverName = valid("serverName", host, options.serverName)
+    const carrier = new TcpClient(options)
+    super({
+      host: carrier.host,
+      port: carrier.port,
+      trustRoots: valid("trustRoots", file, options.trustRoots),
+      certificate: valid("certificate", file, options.certificate ?? options.privateKey),
+      privateKey: valid("privateKey", file, options.privateKey ?? options.certificate),
+      serverName: serverName === carrier.host ? undefined : serverName,
+      timeout: carrier.timeout,
+      bindAddress: carrier.bindAddress
+    })
+  }
+}
+
+/**
  * Connect to a UNIX-domain socket (Twisted's `UNIXClientEndpoint`).
  *
  * Throws a `RangeError` for a path or timeout that a description could not hold.
@@ -158,7 +296,7 @@ export class UnixClient extends Data.TaggedClass("UnixClient")<{
  * @since 0.1.0
  * @category models
  */
-export type ServerEndpoint = TcpServer | UnixServer
+export type ServerEndpoint = TcpServer | TlsServer | UnixServer | HaproxyServer
 
 /**
  * Where to connect to.
@@ -166,7 +304,7 @@ export type ServerEndpoint = TcpServer | UnixServer
  * @since 0.1.0
  * @category models
  */
-export type ClientEndpoint = TcpClient | UnixClient
+export type ClientEndpoint = TcpClient | TlsClient | UnixClient
 
 /**
  * The description of an endpoint cannot be read. Nothing was opened or looked up.
@@ -255,13 +393,36 @@ export const format = (endpoint: ServerEndpoint | ClientEndpoint): string => {
         backlog: written(backlog, endpoint.backlog)
       })
     }
+    case "TlsServer": {
+      const { address, certificate, privateKey, trustRoots } = endpoint
+      return describe("tls", [listenPort.write(address.port)], {
+        privateKey,
+        certKey: certificate === privateKey ? undefined : certificate,
+        trustRoots,
+        interface: address.host === defaultInterface ? undefined : address.host,
+        backlog: written(backlog, endpoint.backlog)
+      })
+    }
     case "UnixServer":
       return describe("unix", [unixAddress.write(endpoint.address)], {
         mode: written(mode, endpoint.mode),
         backlog: written(backlog, endpoint.backlog)
       })
+    case "HaproxyServer":
+      return describe("haproxy", [format(endpoint.server)], {
+        trusted: Equal.equals(endpoint.trusted, thisMachine) ? undefined : trusted.write(endpoint.trusted)
+      })
     case "TcpClient":
       return describe("tcp", [endpoint.host, remotePort.write(endpoint.port)], {
+        timeout: written(timeout, endpoint.timeout),
+        bindAddress: endpoint.bindAddress
+      })
+    case "TlsClient":
+      return describe("tls", [endpoint.host, remotePort.write(endpoint.port)], {
+        trustRoots: endpoint.trustRoots,
+        certificate: endpoint.certificate,
+        privateKey: endpoint.privateKey === endpoint.certificate ? undefined : endpoint.privateKey,
+        serverName: endpoint.serverName,
         timeout: written(timeout, endpoint.timeout),
         bindAddress: endpoint.bindAddress
       })
@@ -274,8 +435,8 @@ export const format = (endpoint: ServerEndpoint | ClientEndpoint): string => {
 
 /**
  * The client description with which one reaches a listener that is bound to the address, ready to be pasted:
- * `tcp:127.0.0.1:43117`, `tcp:\:\:1:43117`, `unix:/tmp/x.sock`. As nobody dials the wildcard, `0.0.0.0` and `::` become
- * the loopback of their family. An address that cannot be dialled at all (a pipe, an end in memory, an unnamed socket,
+ * `tcp:127.0.0.1:43117`, `tcp:\:\:1:43117`, `unix:/tmp/x.sock`; `tls:127.0.0.1:43117` if the scheme is said to be `tls`. As
+ * nobody dials the wildcard, `0.0.0.0` and `::` become the loopback of their family. An address that cannot be dialled at all (a pipe, an end in memory, an unnamed socket,
  * port 0) has no description, and is given as `Address.format` gives it.
  *
  * @example
@@ -289,9 +450,10 @@ export const format = (endpoint: ServerEndpoint | ClientEndpoint): string => {
  * @since 0.1.0
  * @category formatting
  */
-export const describeClient = (address: Address.Address): string => {
+export const describeClient = (address: Address.Address, scheme: "tcp" | "tls" = "tcp"): string => {
   if (address._tag === "TcpAddress" && address.port !== 0) {
-    return format(new TcpClient({ host: loopbackOf[address.host] ?? address.host, port: address.port }))
+    const dialled = { host: loopbackOf[address.host] ?? address.host, port: address.port }
+    return format(scheme === "tls" ? new TlsClient(dialled) : new TcpClient(dialled))
   }
   // Not through `UnixClient`, which refuses what is too long for this system's sun_path: describing must not throw.
   if (address._tag === "UnixAddress" && !address.isUnnamed) return describe("unix", [unixAddress.write(address)], {})
@@ -403,6 +565,33 @@ const unixAddress: Field<Address.UnixAddress> = {
   write: (address) => address.isUnnamed ? "" : Address.format(address)
 }
 
+const file: Field<string> = {
+  expected: "the path of a file in PEM",
+  example: "/etc/tls/example.pem",
+  read: (text) => text === "" || text.includes("\0") ? undefined : text,
+  write: (path) => path
+}
+
+const trusted: Field<ReadonlyArray<string>> = {
+  expected: "IP addresses, blocks of them, and unix, with commas between",
+  example: "10.0.0.0/8,unix",
+  read: (text) => {
+    const all = text.split(",")
+    return all.every((entry) => entry === "unix" || isBlock(entry)) ? Data.array(all) : undefined
+  },
+  write: (all) => all.join()
+}
+
+/** An address, or its first so many bits: of one that is mapped, the first 96 say only that it is. */
+const isBlock = (text: string): boolean => {
+  const [, host = "", bits] = /^([^/%]+)(?:\/(\d{1,3}))?$/.exec(text) ?? []
+  if (!Address.isLiteral(host)) return false
+  const least = host.includes(":") && Address.tcp(host, 0).family === "IPv4" ? 96 : 0
+  return bits === undefined || Number(bits) >= least && Number(bits) <= (host.includes(":") ? 128 : 32)
+}
+
+const thisMachine = Data.array(["127.0.0.0/8", "::1", "unix"])
+
 // -----------------------------------------------------------------------------
 // the schemes
 // -----------------------------------------------------------------------------
@@ -422,9 +611,11 @@ type Schemes<A> = Readonly<Record<string, Scheme<A>>>
 interface Fields {
   readonly required: <A>(key: string, field: Field<A>) => Either.Either<A, EndpointError>
   readonly optional: <A>(key: string, field: Field<A>) => Either.Either<A | undefined, EndpointError>
+  /** A whole description as a value. */
+  readonly description: <A>(key: string, schemes: Schemes<A>) => Either.Either<A, EndpointError>
 }
 
-const serverSchemes: Schemes<ServerEndpoint> = {
+const plainServerSchemes: Schemes<TcpServer | TlsServer | UnixServer> = {
   tcp: {
     example: "tcp:8080:interface=127.0.0.1",
     positional: ["port"],
@@ -435,6 +626,26 @@ const serverSchemes: Schemes<ServerEndpoint> = {
         const host = yield* fields.optional("interface", literal)
         return new TcpServer({
           address: Address.tcp(host ?? defaultInterface, port),
+          backlog: yield* fields.optional("backlog", backlog)
+        })
+      })
+  },
+  tls: {
+    example: "tls:443:privateKey=key.pem:certKey=cert.pem",
+    positional: ["port", "privateKey"],
+    keyword: ["certKey", "trustRoots", "interface", "backlog"],
+    read: (fields) =>
+      Either.gen(function*() {
+        const port = yield* fields.required("port", listenPort)
+        const privateKey = yield* fields.required("privateKey", file)
+        const certificate = yield* fields.optional("certKey", file)
+        const trustRoots = yield* fields.optional("trustRoots", file)
+        const host = yield* fields.optional("interface", literal)
+        return new TlsServer({
+          address: Address.tcp(host ?? defaultInterface, port),
+          privateKey,
+          certificate,
+          trustRoots,
           backlog: yield* fields.optional("backlog", backlog)
         })
       })
@@ -455,6 +666,22 @@ const serverSchemes: Schemes<ServerEndpoint> = {
   }
 }
 
+const serverSchemes: Schemes<ServerEndpoint> = {
+  ...plainServerSchemes,
+  haproxy: {
+    example: "haproxy:tcp\\:8080:trusted=10.0.0.0/8",
+    positional: ["server"],
+    keyword: ["trusted"],
+    read: (fields) =>
+      Either.gen(function*() {
+        return new HaproxyServer({
+          server: yield* fields.description("server", plainServerSchemes),
+          trusted: yield* fields.optional("trusted", trusted)
+        })
+      })
+  }
+}
+
 const clientSchemes: Schemes<ClientEndpoint> = {
   tcp: {
     example: "tcp:example.com:443:timeout=5",
@@ -465,6 +692,24 @@ const clientSchemes: Schemes<ClientEndpoint> = {
         return new TcpClient({
           host: yield* fields.required("host", host),
           port: yield* fields.required("port", remotePort),
+          timeout: yield* fields.optional("timeout", timeout),
+          bindAddress: yield* fields.optional("bindAddress", literal)
+        })
+      })
+  },
+  tls: {
+    example: "tls:example.com:443:timeout=5",
+    positional: ["host", "port"],
+    keyword: ["trustRoots", "certificate", "privateKey", "serverName", "timeout", "bindAddress"],
+    read: (fields) =>
+      Either.gen(function*() {
+        return new TlsClient({
+          host: yield* fields.required("host", host),
+          port: yield* fields.required("port", remotePort),
+          trustRoots: yield* fields.optional("trustRoots", file),
+          certificate: yield* fields.optional("certificate", file),
+          privateKey: yield* fields.optional("privateKey", file),
+          serverName: yield* fields.optional("serverName", host),
           timeout: yield* fields.optional("timeout", timeout),
           bindAddress: yield* fields.optional("bindAddress", literal)
         })
@@ -488,73 +733,90 @@ const clientSchemes: Schemes<ClientEndpoint> = {
 // from text to fields
 // -----------------------------------------------------------------------------
 
-/** One field of a description, unescaped; positions are indices into the description. */
+/** What is read: the whole description, or one that is a value in it, unescaped. */
+interface Source {
+  /** The whole. */
+  readonly description: string
+  readonly text: string
+  /** Where a character of the text, or its end, stands in the whole. */
+  readonly positionAt: (index: number) => number
+}
+
+/** One field of a description, unescaped; positions are indices into the whole description. */
 interface Part {
   readonly key: string | undefined
   readonly value: string
   readonly position: number
-  readonly valuePosition: number
+  /** Of each character of the value, and of its end. */
+  readonly valuePositions: ReadonlyArray<number>
 }
 
 const parseWith = <A>(description: string, schemes: Schemes<A>): Either.Either<A, EndpointError> =>
+  parse({ description, text: description, positionAt: (index) => index }, schemes)
+
+const parse = <A>(source: Source, schemes: Schemes<A>): Either.Either<A, EndpointError> =>
   Either.gen(function*() {
-    const [first, ...rest] = yield* split(description)
-    const scheme = yield* schemeOf(description, first, schemes)
-    return yield* scheme.read(yield* assign(description, scheme, rest))
+    const [first, ...rest] = yield* split(source)
+    const scheme = yield* schemeOf(source, first, schemes)
+    return yield* scheme.read(yield* assign(source, scheme, rest))
   })
 
 /** Splits at unescaped colons, each field at its first unescaped equals sign. */
-const split = (description: string): Either.Either<[Part, ...Array<Part>], EndpointError> => {
-  const partAt = (index: number): Types.Mutable<Part> => ({
-    key: undefined,
+const split = ({ description, positionAt, text }: Source): Either.Either<[Part, ...Array<Part>], EndpointError> => {
+  const partAt = (index: number) => ({
+    key: undefined as string | undefined,
     value: "",
-    position: index,
-    valuePosition: index
+    position: positionAt(index),
+    valuePositions: [] as Array<number>
   })
   let last = partAt(0)
   const parts: [Part, ...Array<Part>] = [last]
-  for (let index = 0; index < description.length; index++) {
-    const character = description[index]
+  for (let index = 0; index < text.length; index++) {
+    const character = text[index]!
     if (character === ":") {
+      last.valuePositions.push(positionAt(index))
       last = partAt(index + 1)
       parts.push(last)
-    } else if (character === "=" && last.key === undefined) {
+      // What has a colon is no key, but a description or a path.
+    } else if (character === "=" && last.key === undefined && !last.value.includes(":")) {
       last.key = last.value
       last.value = ""
-      last.valuePosition = index + 1
-    } else if (character !== "\\") {
-      last.value += character
-    } else if (++index < description.length) {
-      last.value += description[index]
+      last.valuePositions = []
     } else {
-      return fail(description, index - 1, "a lone backslash", "a character after it (a backslash is written \\\\)")
+      last.valuePositions.push(positionAt(index))
+      if (character === "\\" && ++index === text.length) {
+        const expected = "a character after it (a backslash is written \\\\)"
+        return fail(description, positionAt(index - 1), "a lone backslash", expected)
+      }
+      last.value += text[index]!
     }
   }
+  last.valuePositions.push(positionAt(text.length))
   return Either.right(parts)
 }
 
 const schemeOf = <A>(
-  description: string,
+  { description, positionAt }: Source,
   { key, value }: Part,
   schemes: Schemes<A>
 ): Either.Either<Scheme<A>, EndpointError> => {
   const found = key === undefined ? value : `${key}=${value}`
   if (Object.hasOwn(schemes, found)) return Either.right(schemes[found]!)
   const lowerCase = found.toLowerCase()
-  const examples = Object.values(schemes).map(({ example }) => example).join(" or ")
+  const examples = Object.values(schemes).map(({ example }) => example)
   return fail(
     description,
-    0,
+    positionAt(0),
     found === "" ? "no scheme" : `the unknown scheme ${quoted(found)}`,
     Object.hasOwn(schemes, lowerCase)
       ? `${lowerCase} in lower case, as in ${schemes[lowerCase]!.example}`
-      : `${Object.keys(schemes).join(" or ")}, as in ${examples}`
+      : `${oneOf(Object.keys(schemes))}, as in ${oneOf(examples)}`
   )
 }
 
 /** Gives each part its key: named ones first, so that a value without a key fills the next place that is still free. */
 const assign = (
-  description: string,
+  { description, positionAt, text }: Source,
   { example, keyword, positional }: Scheme<unknown>,
   parts: ReadonlyArray<Part>
 ): Either.Either<Fields, EndpointError> => {
@@ -578,7 +840,7 @@ const assign = (
     const key = free.shift()
     if (key === undefined) {
       const found = `the surplus value ${quoted(part.value)}`
-      const expected = `key=value with ${keyword.join(" or ")}, as in ${example} (a colon in a value is written \\:)`
+      const expected = `key=value with ${oneOf(keyword)}, as in ${example} (a colon in a value is written \\:)`
       return fail(description, part.position, found, expected)
     }
     given.set(key, part)
@@ -590,14 +852,21 @@ const assign = (
     const value = field.read(part.value)
     if (value !== undefined) return Either.right(value)
     const expected = field.example === undefined ? field.expected : `${field.expected}, as in ${key}=${field.example}`
-    return fail(description, part.valuePosition, `the ${key} ${quoted(part.value)}`, expected)
+    return fail(description, part.valuePositions[0]!, `the ${key} ${quoted(part.value)}`, expected)
   }
+  const missing = (key: string, expected: string) =>
+    fail(description, positionAt(text.length), `no ${key}`, `${expected}, as in ${example}`)
   const required: Fields["required"] = (key, field) =>
-    Either.flatMap(optional(key, field), (value) =>
-      value === undefined
-        ? fail(description, description.length, `no ${key}`, `${field.expected}, as in ${example}`)
-        : Either.right(value))
-  return Either.right({ required, optional })
+    Either.flatMap(
+      optional(key, field),
+      (value) => value === undefined ? missing(key, field.expected) : Either.right(value)
+    )
+  const nested: Fields["description"] = (key, schemes) => {
+    const part = given.get(key)
+    if (part === undefined) return missing(key, "a description, quoted")
+    return parse({ description, text: part.value, positionAt: (index) => part.valuePositions[index]! }, schemes)
+  }
+  return Either.right({ required, optional, description: nested })
 }
 
 const fail = (
@@ -606,6 +875,9 @@ const fail = (
   found: string,
   expected: string
 ): Either.Either<never, EndpointError> => Either.left(new EndpointError({ description, position, found, expected }))
+
+const oneOf = (all: ReadonlyArray<string>): string =>
+  all.length < 2 ? all.join() : `${all.slice(0, -1).join(", ")} or ${all.at(-1)}`
 
 /** In quotes, without control characters, but each backslash as it was typed. */
 const quoted = (text: string): string => JSON.stringify(text).replaceAll("\\\\", "\\")

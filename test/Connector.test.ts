@@ -6,12 +6,14 @@ import * as Endpoint from "../src/Endpoint.ts"
 import * as MemoryTransport from "../src/memory/MemoryTransport.ts"
 import * as Network from "../src/Network.ts"
 import * as NodeNetwork from "../src/node/NodeNetwork.ts"
+import * as IdleTimeout from "../src/policy/IdleTimeout.ts"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import { pipe } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
@@ -263,7 +265,9 @@ describe("the Scope", () => {
 
 describe("descriptions", () => {
   const connectorOf = (description: string) =>
-    Connector.fromEndpoint(Either.getOrThrow(Endpoint.parseClient(description)))
+    Connector.fromEndpoint(
+      Either.getOrThrow(Endpoint.parseClient(description)) as Endpoint.TcpClient | Endpoint.UnixClient
+    )
 
   it("are read back from the target", () => {
     for (const description of ["tcp:example.com:443", "tcp:\\:\\:1:80", "unix:/run/x"]) {
@@ -281,6 +285,54 @@ describe("descriptions", () => {
       yield* TestClock.adjust("500 millis")
       assert.strictEqual((yield* Fiber.join(fiber))._tag, "ConnectTimeout")
       assert.strictEqual(asked[0], "host:80 IPv4")
+    }))
+})
+
+describe("layered", () => {
+  const timed = Connector.make({ host: "host", port: 80, timeout: "1 second" })
+
+  it.scoped("makes the layer on each connection; its failure is one of connecting, and leaves no connection", () =>
+    Effect.gen(function*() {
+      const opened: Array<Transport> = []
+      const { layer } = fakeNetwork(() =>
+        Effect.tap(opens(a), (transport) => Effect.sync(() => opened.push(transport)))
+      )
+      const failing = Connector.layered(timed, () => Effect.fail("no hand to shake" as const))
+      assert.deepStrictEqual([failing.target, failing.timeout], [timed.target, Duration.seconds(1)])
+      assert.strictEqual(yield* Effect.flip(Effect.provide(failing.connect, layer)), "no hand to shake")
+      assert.strictEqual((yield* opened[0]!.closed)._tag, "Lost")
+      const idle = pipe(timed, Connector.layered(IdleTimeout.make({ duration: "1 second" })))
+      const transport = yield* Effect.provide(idle.connect, layer)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* Effect.flip(transport.pull))._tag, "IdleTimeout")
+    }))
+
+  it.scoped("has one deadline for connecting and for the layer", () =>
+    Effect.gen(function*() {
+      const opened: Array<Transport> = []
+      const { layer } = fakeNetwork(() =>
+        Effect.delay(opens(a), 600).pipe(Effect.tap((transport) => Effect.sync(() => opened.push(transport))))
+      )
+      const stalling = Connector.layered(timed, () => Effect.never)
+      const fiber = yield* Effect.fork(Effect.flip(Effect.provide(stalling.connect, layer)))
+      yield* TestClock.adjust(999)
+      assert.isNull(fiber.unsafePoll())
+      yield* TestClock.adjust(1)
+      const error = yield* Fiber.join(fiber)
+      assert.deepInclude(error, { _tag: "ConnectTimeout", phase: "handshake", target: "tcp:host:80" })
+      assert.strictEqual((yield* opened[0]!.closed)._tag, "Lost")
+    }))
+
+  it.scoped("an interruption in the layer leaves no connection", () =>
+    Effect.gen(function*() {
+      const opened = yield* Deferred.make<Transport>()
+      const { layer } = fakeNetwork(() => opens(a))
+      const stalling = Connector.layered(timed, (transport) =>
+        Effect.zipRight(Deferred.succeed(opened, transport), Effect.never))
+      const fiber = yield* Effect.fork(Effect.provide(stalling.connect, layer))
+      const transport = yield* Deferred.await(opened)
+      yield* Fiber.interrupt(fiber)
+      assert.strictEqual((yield* transport.closed)._tag, "Lost")
     }))
 })
 

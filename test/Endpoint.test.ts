@@ -7,13 +7,18 @@ import * as Hash from "effect/Hash"
 import * as Address from "../src/Address.ts"
 import * as Endpoint from "../src/Endpoint.ts"
 
-const { TcpClient, TcpServer, UnixClient, UnixServer } = Endpoint
+const { HaproxyServer, TcpClient, TcpServer, TlsClient, TlsServer, UnixClient, UnixServer } = Endpoint
 
 const assertEqual = (actual: unknown, expected: unknown) => {
   assert.deepStrictEqual(actual, expected)
   assert.isTrue(Equal.equals(actual, expected))
   assert.strictEqual(Hash.hash(actual), Hash.hash(expected))
 }
+
+const plain = new TcpServer({ address: Address.tcp("127.0.0.1", 8080) })
+
+const tlsServer = (options: Omit<ConstructorParameters<typeof TlsServer>[0], "address">) =>
+  new TlsServer({ address: Address.tcp("127.0.0.1", 443), ...options })
 
 describe("parseServer", () => {
   const table: ReadonlyArray<[description: string, endpoint: Endpoint.ServerEndpoint]> = [
@@ -27,6 +32,29 @@ describe("parseServer", () => {
     ["tcp:8080:interface=FE80\\:\\:1%eth0", new TcpServer({ address: Address.tcp("fe80::1%eth0", 8080) })],
     ["tcp:8080:backlog=5", new TcpServer({ address: Address.tcp("127.0.0.1", 8080), backlog: 5 })],
     ["\\tcp:\\8080:back\\log=\\5", new TcpServer({ address: Address.tcp("127.0.0.1", 8080), backlog: 5 })],
+    ["tls:443:privateKey=k:certKey=c", tlsServer({ privateKey: "k", certificate: "c" })],
+    ["tls:443:both.pem", tlsServer({ privateKey: "both.pem", certificate: "both.pem" })],
+    ["tls:privateKey=k:443:trustRoots=/a\\:b", tlsServer({ privateKey: "k", trustRoots: "/a:b" })],
+    [
+      "tls:443:privateKey=k=1:interface=\\:\\::backlog=5",
+      new TlsServer({ address: Address.tcp("::", 443), privateKey: "k=1", backlog: 5 })
+    ],
+    ["haproxy:tcp\\:8080", new HaproxyServer({ server: plain })],
+    ["haproxy:server=tcp\\:8080", new HaproxyServer({ server: plain })],
+    ["haproxy:tcp\\:8080:trusted=127.0.0.0/8,\\:\\:1,unix", new HaproxyServer({ server: plain })],
+    ["haproxy:tcp\\:8080:trusted=10.0.0.0/8", new HaproxyServer({ server: plain, trusted: ["10.0.0.0/8"] })],
+    [
+      "haproxy:tcp\\:8080\\:interface=\\\\\\:\\\\\\:1",
+      new HaproxyServer({ server: new TcpServer({ address: Address.tcp("::1", 8080) }) })
+    ],
+    [
+      "haproxy:tls\\:443\\:privateKey\\=k\\:certKey\\=c",
+      new HaproxyServer({ server: tlsServer({ privateKey: "k", certificate: "c" }) })
+    ],
+    [
+      "haproxy:unix\\:/a\\:mode=660:trusted=unix",
+      new HaproxyServer({ server: new UnixServer({ address: Address.unix("/a"), mode: 0o660 }), trusted: ["unix"] })
+    ],
     ["unix:/run/app.sock", new UnixServer({ address: Address.unix("/run/app.sock") })],
     ["unix:path=/run/app.sock", new UnixServer({ address: Address.unix("/run/app.sock") })],
     ["unix:app.sock", new UnixServer({ address: Address.unix("./app.sock") })],
@@ -64,6 +92,23 @@ describe("parseClient", () => {
     ["tcp:h:80:timeout=2147483.647", seconds("h", 2147483.647)],
     ["tcp:h:80:bindAddress=10.0.0.1", new TcpClient({ host: "h", port: 80, bindAddress: "10.0.0.1" })],
     ["tcp:h:80:bindAddress=\\:\\:FFFF\\:10.0.0.1", new TcpClient({ host: "h", port: 80, bindAddress: "10.0.0.1" })],
+    ["tls:example.com:443", new TlsClient({ host: "example.com", port: 443 })],
+    [
+      "tls:h:443:trustRoots=r:certificate=c:privateKey=k:serverName=n:timeout=5:bindAddress=10.0.0.1",
+      new TlsClient({
+        host: "h",
+        port: 443,
+        trustRoots: "r",
+        certificate: "c",
+        privateKey: "k",
+        serverName: "n",
+        timeout: Duration.seconds(5),
+        bindAddress: "10.0.0.1"
+      })
+    ],
+    ["tls:h:443:certificate=both", new TlsClient({ host: "h", port: 443, certificate: "both", privateKey: "both" })],
+    ["tls:h:443:privateKey=both", new TlsClient({ host: "h", port: 443, certificate: "both", privateKey: "both" })],
+    ["tls:h:443:serverName=h", new TlsClient({ host: "h", port: 443 })],
     ["unix:/run/app.sock", new UnixClient({ address: Address.unix("/run/app.sock") })],
     ["unix:@app:timeout=2.5", new UnixClient({ address: Address.unix("\0app"), timeout: Duration.millis(2500) })]
   ]
@@ -73,8 +118,13 @@ describe("parseClient", () => {
 })
 
 describe("EndpointError", () => {
-  const serverScheme = "tcp or unix, as in tcp:8080:interface=127.0.0.1 or unix:/run/app.sock:mode=660"
-  const clientScheme = "tcp or unix, as in tcp:example.com:443:timeout=5 or unix:/run/app.sock:timeout=5"
+  const tlsExample = "tls:443:privateKey=key.pem:certKey=cert.pem"
+  const plainSchemes = `as in tcp:8080:interface=127.0.0.1, ${tlsExample}`
+  const serverScheme = `tcp, tls, unix or haproxy, ${plainSchemes}, unix:/run/app.sock:mode=660 or ` +
+    "haproxy:tcp\\:8080:trusted=10.0.0.0/8"
+  const quotedScheme = `tcp, tls or unix, ${plainSchemes} or unix:/run/app.sock:mode=660`
+  const clientScheme = "tcp, tls or unix, as in tcp:example.com:443:timeout=5, tls:example.com:443:timeout=5 or " +
+    "unix:/run/app.sock:timeout=5"
   const equalsSign = "(an equals sign in a value is written \\=)"
   const tcpServerKey = `one of port, interface, backlog, as in tcp:8080:interface=127.0.0.1 ${equalsSign}`
   const unixServerKey = `one of path, mode, backlog, as in unix:/run/app.sock:mode=660 ${equalsSign}`
@@ -94,6 +144,12 @@ describe("EndpointError", () => {
   const path = "a path of 1 to 107 bytes, or @ and an abstract name"
   const long = "x".repeat(108)
   const wide = `/${"é".repeat(54)}`
+
+  const pem = "the path of a file in PEM"
+  const tlsClientKeys = "host, port, trustRoots, certificate, privateKey, serverName, timeout, bindAddress"
+  const proxies = "IP addresses, blocks of them, and unix, with commas between, as in trusted=10.0.0.0/8,unix"
+  const quotedSurplus =
+    "key=value with trusted, as in haproxy:tcp\\:8080:trusted=10.0.0.0/8 (a colon in a value is written \\:)"
 
   type Row = [description: string, position: number, found: string, expected: string]
   const server: ReadonlyArray<Row> = [
@@ -129,6 +185,22 @@ describe("EndpointError", () => {
     ["tcp:80:interface=[\\:\\:1]", 17, "the interface \"[::1]\"", literal("interface")],
     ["tcp:80\\", 6, "a lone backslash", backslash],
     ["\\", 0, "a lone backslash", backslash],
+    ["tls:443", 7, "no privateKey", `${pem}, as in ${tlsExample}`],
+    ["tls:443:privateKey=", 19, "the privateKey \"\"", `${pem}, as in privateKey=/etc/tls/example.pem`],
+    ["tls:https:privateKey=k", 4, "the port \"https\"", `${listenPort}, as in port=8080`],
+    ["haproxy", 7, "no server", "a description, quoted, as in haproxy:tcp\\:8080:trusted=10.0.0.0/8"],
+    ["haproxy:tcp:8080", 12, "the surplus value \"8080\"", quotedSurplus],
+    ["haproxy:udp\\:53", 8, "the unknown scheme \"udp\"", quotedScheme],
+    ["haproxy:haproxy\\:tcp\\\\\\:1", 8, "the unknown scheme \"haproxy\"", quotedScheme],
+    ["haproxy:tcp\\:http", 13, "the port \"http\"", `${listenPort}, as in port=8080`],
+    ["haproxy:tcp\\:80\\:prot\\=81", 17, "the unknown key \"prot\"", tcpServerKey],
+    ["haproxy:server=tcp\\:80\\:", 24, "the surplus value \"\"", tcpServerSurplus],
+    ["haproxy:tcp", 11, "no port", `${listenPort}, as in tcp:8080:interface=127.0.0.1`],
+    ["haproxy:tcp\\:80:trusted=localhost", 24, "the trusted \"localhost\"", proxies],
+    ["haproxy:tcp\\:80:trusted=10.0.0.0/33", 24, "the trusted \"10.0.0.0/33\"", proxies],
+    ["haproxy:tcp\\:80:trusted=", 24, "the trusted \"\"", proxies],
+    ["haproxy:tcp\\:80:trusted=fe80\\:\\:1%eth0", 24, "the trusted \"fe80::1%eth0\"", proxies],
+    ["haproxy:tcp\\:80:trusted=\\:\\:ffff\\:1.2.3.4/95", 24, "the trusted \"::ffff:1.2.3.4/95\"", proxies],
     ["unix", 4, "no path", `${path}, as in unix:/run/app.sock:mode=660`],
     ["unix:", 5, "the path \"\"", `${path}, as in path=/run/app.sock`],
     ["unix:@", 5, "the path \"@\"", `${path}, as in path=/run/app.sock`],
@@ -171,6 +243,14 @@ describe("EndpointError", () => {
     ["tcp:h:80:timeout=Infinity", 17, "the timeout \"Infinity\"", timeout],
     ["tcp:h:80:timeout=2147483.648", 17, "the timeout \"2147483.648\"", timeout],
     ["tcp:h:80:bindAddress=eth0", 21, "the bindAddress \"eth0\"", literal("bindAddress")],
+    [
+      "tls:h:443:trustroots=r",
+      10,
+      "the unknown key \"trustroots\"",
+      `one of ${tlsClientKeys}, as in tls:example.com:443:timeout=5 ${equalsSign}`
+    ],
+    ["tls:h:443:serverName=a b", 21, "the serverName \"a b\"", `${host}, as in serverName=example.com`],
+    ["tls:h:443:trustRoots=a\0", 21, "the trustRoots \"a\\u0000\"", `${pem}, as in trustRoots=/etc/tls/example.pem`],
     ["unix:/a:timeout=", 16, "the timeout \"\"", timeout],
     ["unix:/a:timeout=1\\", 17, "a lone backslash", backslash]
   ]
@@ -199,7 +279,12 @@ describe("EndpointError", () => {
   })
 
   it.prop("is the only way in which reading fails", [
-    FastCheck.array(FastCheck.constantFrom("tcp", "unix", ":", "=", "\\", "port", "8", "mode", "/", "@", "h", "\0", ""))
+    FastCheck.array(
+      FastCheck.constantFrom(
+        ...["tcp", "tls", "unix", "haproxy", ":", "\\:", "=", "\\", "port", "8", "mode", "/", "@", "h", "\0", "", ","],
+        ...["haproxy:tcp\\:8", "tls:h:8", "trusted="]
+      )
+    )
   ], ([tokens]) => {
     for (const parse of [Endpoint.parseServer, Endpoint.parseClient]) {
       const result: Either.Either<unknown, Endpoint.EndpointError> = parse(tokens.join(""))
@@ -269,7 +354,12 @@ describe("values", () => {
       [() => new UnixClient({ address: Address.unix("\0") }), "address must be"],
       [() => new UnixClient({ address: Address.unix("/a\0") }), "address must be"],
       [() => new UnixClient({ address: Address.unix(`/${"é".repeat(54)}`) }), "address must be"],
-      [() => new UnixClient({ address, timeout: Duration.nanos(1n) }), "timeout must be"]
+      [() => new UnixClient({ address, timeout: Duration.nanos(1n) }), "timeout must be"],
+      [() => tlsServer({ privateKey: "" }), "privateKey must be the path of a file in PEM, but is \"\""],
+      [() => new TlsClient({ ...client, trustRoots: "\0" }), "trustRoots must be"],
+      [() => new TlsClient({ ...client, serverName: "a:b" }), "serverName must be a host name or an IP address"],
+      [() => new HaproxyServer({ server: plain, trusted: [] }), "trusted must be IP addresses, blocks of them"],
+      [() => new HaproxyServer({ server: plain, trusted: ["10.0.0.0/8", "x"] }), "trusted must be"]
     ]
     for (const [make, message] of table) assert.throws(make, RangeError, `The ${message}`)
   })
@@ -294,22 +384,48 @@ describe("format", () => {
     path !== "" && new TextEncoder().encode(path).length <= 100
   )
   const address = FastCheck.oneof(path, path.map((name) => `\0${name}`)).map(Address.unix)
-  const servers = FastCheck.oneof(
+  const tcp = FastCheck.tuple(literal, FastCheck.integer({ min: 0, max: 65535 })).map((args) => Address.tcp(...args))
+  const plainServers = FastCheck.oneof(
+    FastCheck.record({ address: tcp, backlog }).map((options): Endpoint.HaproxyServer["server"] =>
+      new TcpServer(options)
+    ),
     FastCheck.record({
-      address: FastCheck.tuple(literal, FastCheck.integer({ min: 0, max: 65535 })).map((args) => Address.tcp(...args)),
+      address: tcp,
+      privateKey: path,
+      certificate: undefinedOr(path),
+      trustRoots: undefinedOr(path),
       backlog
-    }).map((options): Endpoint.ServerEndpoint => new TcpServer(options)),
+    }).map((options) => new TlsServer(options)),
     FastCheck.record({ address, mode: undefinedOr(FastCheck.integer({ min: 0, max: 0o777 })), backlog }).map((
       options
     ) => new UnixServer(options.address.isAbstract ? { ...options, mode: undefined } : options))
   )
+  const block = FastCheck.oneof(
+    FastCheck.tuple(FastCheck.ipV4(), FastCheck.nat(32)).map(([host, bits]) => `${host}/${bits}`),
+    FastCheck.constantFrom("unix", "192.0.2.1", "::1", "2001:db8::/32", "::ffff:192.0.2.0/120")
+  )
+  const servers = FastCheck.oneof(
+    plainServers,
+    FastCheck.record({ server: plainServers, trusted: undefinedOr(FastCheck.array(block, { minLength: 1 })) }).map(
+      (options): Endpoint.ServerEndpoint => new HaproxyServer(options)
+    )
+  )
+  const host = FastCheck.oneof(FastCheck.domain(), literal)
+  const dialled = {
+    host,
+    port: FastCheck.integer({ min: 1, max: 65535 }),
+    timeout,
+    bindAddress: undefinedOr(literal)
+  }
   const clients = FastCheck.oneof(
+    FastCheck.record(dialled).map((options): Endpoint.ClientEndpoint => new TcpClient(options)),
     FastCheck.record({
-      host: FastCheck.oneof(FastCheck.domain(), literal),
-      port: FastCheck.integer({ min: 1, max: 65535 }),
-      timeout,
-      bindAddress: undefinedOr(literal)
-    }).map((options): Endpoint.ClientEndpoint => new TcpClient(options)),
+      ...dialled,
+      trustRoots: undefinedOr(path),
+      certificate: undefinedOr(path),
+      privateKey: undefinedOr(path),
+      serverName: undefinedOr(host)
+    }).map((options) => new TlsClient(options)),
     FastCheck.record({ address, timeout }).map((options) => new UnixClient(options))
   )
 
@@ -325,7 +441,10 @@ describe("format", () => {
     ["tcp:port=08080:interface=127.0.0.1", "tcp:8080"],
     ["tcp:backlog=5:interface=0\\:\\:0:80", "tcp:80:interface=\\:\\::backlog=5"],
     ["unix:path=a=b:mode=0060", "unix:./a\\=b:mode=060"],
-    ["unix:backlog=1:@a\\:b\\\\c", "unix:@a\\:b\\\\c:backlog=1"]
+    ["unix:backlog=1:@a\\:b\\\\c", "unix:@a\\:b\\\\c:backlog=1"],
+    ["tls:k:port=443:certKey=k:interface=127.0.0.1", "tls:443:privateKey=k"],
+    ["haproxy:trusted=127.0.0.0/8,\\:\\:1,unix:tcp\\:port=80", "haproxy:tcp\\:80"],
+    ["haproxy:tcp\\:80\\:backlog=5", "haproxy:tcp\\:80\\:backlog\\=5"]
   ]
   for (const [given, expected] of shortest) {
     it(`writes ${given} as ${expected}`, () =>
@@ -356,6 +475,11 @@ describe("describeClient", () => {
       assert.isTrue(Either.isRight(Endpoint.parseClient(description)))
     })
   }
+
+  it("says tls: where that is spoken", () => {
+    assert.strictEqual(Endpoint.describeClient(Address.tcp("0.0.0.0", 443), "tls"), "tls:127.0.0.1:443")
+    assert.strictEqual(Endpoint.describeClient(Address.unix("/tmp/x"), "tls"), "unix:/tmp/x")
+  })
 
   it("names what cannot be dialled, and never throws", () => {
     assert.strictEqual(Endpoint.describeClient(Address.pipe("stdio")), "stdio")

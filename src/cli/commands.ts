@@ -7,7 +7,10 @@ import * as Command from "@effect/cli/Command"
 import * as HelpDoc from "@effect/cli/HelpDoc"
 import * as Effect from "effect/Effect"
 import * as Connector from "../Connector.ts"
+import * as NetworkLayer from "../NetworkLayer.ts"
+import * as NodeEndpoint from "../node/NodeEndpoint.ts"
 import * as Relay from "../Relay.ts"
+import * as ProxyProtocol from "../server/ProxyProtocol.ts"
 import { cat } from "./cat.ts"
 import * as Echo from "./echo.ts"
 import * as Options from "./options.ts"
@@ -21,21 +24,40 @@ const echoCommand = Command.make("echo", echoConfig, ({ lines, server, ...option
   return serve(server, (transport, opened) => Effect.zipRight(Effect.sync(() => opened()), echo(transport)), options)
 }).pipe(Command.withDescription("Send back what each connection sends"))
 
-const relayConfig = { server: Options.server, client: Options.client, ...Options.serving }
+const relayConfig = {
+  server: Options.server,
+  client: Options.client,
+  sendProxy: Options.sendProxy,
+  ...Options.serving
+}
 
-const relayCommand = Command.make("relay", relayConfig, ({ client, server, ...options }) => {
-  const connector = Connector.fromEndpoint(client)
-  const relay: Handler = (transport, opened) =>
-    Effect.flatMap(connector.connect, (outgoing) => {
-      opened(outgoing)
-      return Effect.catchTag(Relay.run(transport, outgoing), "RelayLost", ({ error }) => Effect.fail(error))
+const relayCommand = Command.make(
+  "relay",
+  relayConfig,
+  ({ client, sendProxy, server, ...options }) =>
+    Effect.flatMap(NodeEndpoint.client(client), ({ carrier, connector, secure }) => {
+      const relay: Handler = (transport, opened) => {
+        const header = ProxyProtocol.write({ version: sendProxy, client: transport })
+        // A header is for whoever ends TLS as well, so it comes before.
+        const dialled = sendProxy === undefined
+          ? connector
+          : Connector.layered(carrier, NetworkLayer.compose(header, secure))
+        return Effect.flatMap(dialled.connect, (outgoing) => {
+          opened(outgoing)
+          return Effect.catchTag(Relay.run(transport, outgoing), "RelayLost", ({ error }) => Effect.fail(error))
+        })
+      }
+      return serve(server, relay, options)
     })
-  return serve(server, relay, options)
-}).pipe(Command.withDescription("Join each connection to a new one"))
+).pipe(Command.withDescription("Join each connection to a new one"))
 
-const catConfig = { client: Options.client }
+const catConfig = { client: Options.client, ...Options.connection }
 
-const catCommand = Command.make("cat", catConfig, ({ client }) => cat(Connector.fromEndpoint(client))).pipe(
+const catCommand = Command.make(
+  "cat",
+  catConfig,
+  ({ client, ...options }) => Effect.flatMap(NodeEndpoint.client(client), ({ connector }) => cat(connector, options))
+).pipe(
   Command.withDescription("Join standard input and output to a connection")
 )
 
@@ -45,7 +67,7 @@ export const name = "effect-transport"
 export const configs = { echo: echoConfig, relay: relayConfig, cat: catConfig }
 
 const root = Command.make(name).pipe(
-  Command.withDescription("Streams over TCP and UNIX sockets, from the command line"),
+  Command.withDescription("Streams over TCP, TLS and UNIX sockets, from the command line"),
   Command.withSubcommands([echoCommand, relayCommand, catCommand])
 )
 
@@ -66,5 +88,7 @@ export const run = (version: string) =>
 const examples = [
   "echo tcp:8007 --lines --verbose",
   "relay tcp:8080:interface=0.0.0.0 unix:/run/app.sock --max-connections 100 --watch",
-  "cat tcp:localhost:8007"
+  "relay tls:8443:privateKey=key.pem:certKey=cert.pem tcp:localhost:8080 --send-proxy v2",
+  "relay 'haproxy:tcp\\:8080' tls:example.com:443 --wiretap traffic.pcapng",
+  "cat tls:localhost:8443:trustRoots=cert.pem"
 ]

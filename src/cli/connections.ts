@@ -3,8 +3,10 @@
  *
  * @internal
  */
+import * as Effect from "effect/Effect"
 import * as Address from "../Address.ts"
 import type { CloseReason, Transport, TransportStats } from "../Transport.ts"
+import { advice } from "./advice.ts"
 import * as Terminal from "./terminal.ts"
 
 /** What a connection can end with: every typed error of the library has a tag and a message. */
@@ -13,8 +15,9 @@ export interface Failure {
   readonly message: string
 }
 
-/** As every failure is told: the tag to act upon, the sentence to understand. */
-export const describe = ({ _tag, message }: Failure): string => `${_tag}: ${message}`
+/** As every failure is told: the tag to act upon, the sentence to understand, and perhaps what to try. */
+export const describe = (failure: Failure): string =>
+  [`${failure._tag}: ${failure.message}`, advice(failure) ?? []].flat().join(" ")
 
 /** An accepted transport, and for a relay the one that it is joined to. */
 export class Connection {
@@ -22,26 +25,49 @@ export class Connection {
   failure: Failure | undefined = undefined
   /** It was told that this one is open. */
   isAnnounced = false
-  private readonly from: Address.Address
+  private from: Address.Address
   private to: Address.Address
-  /** All that have counters and buffers of their own; the accepted one first. */
-  private readonly transports: Array<Transport<unknown>>
+  private count: () => TransportStats
+  /** Read before the first byte of the peer's own: a PROXY header. */
+  private before = 0
+  /** Suspends until it is over. */
+  private over: Effect.Effect<CloseReason<Failure>>
+  /** Of all that have buffers of their own. */
+  private readonly stats = new Set<() => TransportStats>()
 
-  constructor(accepted: Transport<unknown>) {
+  constructor(accepted: Transport<Failure>) {
     this.from = accepted.remoteAddress
     this.to = accepted.localAddress
-    this.transports = [accepted]
+    this.count = accepted.stats
+    this.over = accepted.closed
+    this.stats.add(accepted.stats)
   }
 
-  /** A network layer over the accepted one, with buffers of its own. */
-  layered(transport: Transport<unknown>): void {
-    this.transports.push(transport)
+  /** Whose it is, as a proxy has told, and what it sends when TLS is taken off. */
+  known(transport: Transport<Failure>): void {
+    this.from = transport.remoteAddress
+    this.to = transport.localAddress
+    const { bytesRead, unread } = transport.stats()
+    this.before = bytesRead - unread
+    this.count = transport.stats
+    this.over = Effect.zipRight(this.over, transport.closed)
+    this.buffers(transport)
+  }
+
+  /** One that is on the way of the bytes; without buffers of its own it has the counters of its carrier. */
+  buffers(transport: Transport<unknown>): void {
+    this.stats.add(transport.stats)
   }
 
   /** The other end of a relay. */
   joined(outgoing: Transport<unknown>): void {
     this.to = outgoing.remoteAddress
-    this.transports.push(outgoing)
+    this.buffers(outgoing)
+  }
+
+  /** Suspends until nothing is left of it. */
+  get closed(): Effect.Effect<CloseReason<Failure>> {
+    return this.over
   }
 
   get label(): string {
@@ -49,27 +75,27 @@ export class Connection {
   }
 
   get bytesIn(): number {
-    return this.transports[0]!.stats().bytesRead
+    return this.count().bytesRead - this.before
   }
 
   get bytesOut(): number {
-    return this.transports[0]!.stats().bytesWritten
+    return this.count().bytesWritten
   }
 
   get buffered(): number {
-    return this.stats.reduce((bytes, { buffered, unread }) => bytes + buffered + unread, 0)
+    return this.now.reduce((bytes, { buffered, unread }) => bytes + buffered + unread, 0)
   }
 
   /** Nobody is in the middle of anything. A transfer rests between two packets as well, so it takes a while to tell. */
   get isIdle(): boolean {
     const restingSince = Date.now() - 100
-    return this.stats.every(({ buffered, lastRead, lastWrite, pulling, unread }) =>
+    return this.now.every(({ buffered, lastRead, lastWrite, pulling, unread }) =>
       pulling && buffered === 0 && unread === 0 && Math.max(lastRead, lastWrite) <= restingSince
     )
   }
 
-  private get stats(): ReadonlyArray<TransportStats> {
-    return this.transports.map((transport) => transport.stats())
+  private get now(): ReadonlyArray<TransportStats> {
+    return Array.from(this.stats, (stats) => stats())
   }
 }
 
@@ -89,7 +115,7 @@ export class Connections {
     return this.connections.get(accepted)?.isIdle ?? false
   }
 
-  accepted(accepted: Transport<unknown>): Connection {
+  accepted(accepted: Transport<Failure>): Connection {
     const connection = new Connection(accepted)
     this.connections.set(accepted, connection)
     return connection
@@ -112,7 +138,7 @@ export class Connections {
     const seconds = ((performance.now() - connection.since) / 1000).toFixed(1)
     if (isAnnounced) {
       Terminal.unsafeReport(`close ${label}: ${bytesIn} bytes in, ${bytesOut} bytes out, ${seconds} s: ${why}`)
-    } else if (failure !== undefined) {
+    } else if (failure !== undefined && (this.isVerbose || failure._tag !== "TooManyConnections")) {
       Terminal.unsafeReport(`failed ${label}: ${why}`)
     }
   }

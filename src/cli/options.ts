@@ -23,13 +23,16 @@ const endpoint = <A>(name: string, forms: string, parse: (text: string) => Eithe
 
 export const server = endpoint(
   "server",
-  "Where to listen: tcp:PORT[:interface=ADDRESS][:backlog=COUNT] or unix:PATH[:mode=OCTAL]",
+  "Where to listen: tcp:PORT[:interface=ADDRESS][:backlog=COUNT], " +
+    "tls:PORT:privateKey=FILE:certKey=FILE[:trustRoots=FILE][:interface=ADDRESS], unix:PATH[:mode=OCTAL], " +
+    "or haproxy: before one of them, each of its colons as \\:, for a proxy that sends PROXY headers",
   Endpoint.parseServer
 )
 
 export const client = endpoint(
   "client",
-  "Where to connect to: tcp:HOST:PORT[:timeout=SECONDS][:bindAddress=ADDRESS] or unix:PATH",
+  "Where to connect to: tcp:HOST:PORT[:timeout=SECONDS][:bindAddress=ADDRESS], " +
+    "tls:HOST:PORT[:trustRoots=FILE][:certificate=FILE][:privateKey=FILE][:serverName=NAME], or unix:PATH",
   Endpoint.parseClient
 )
 
@@ -54,31 +57,75 @@ const optional = <A>(
     Options.map(Option.getOrUndefined)
   )
 
-const idleTimeout = optional(
+/** Bytes: SI and binary units, as in `dd`; `undefined` for what is no size, or none of a byte at least. */
+export const parseSize = (text: string): number | undefined => {
+  const [, digits, unit = ""] = /^(\d+(?:\.\d+)?) ?([kMG]?i?B)?$/i.exec(text) ?? []
+  const [, power = "", binary] = /^([kmg]?)(i?)/.exec(unit.toLowerCase()) ?? []
+  if (digits === undefined || (binary !== "" && power === "")) return undefined
+  const bytes = Math.round(Number(digits) * (binary ? 1024 : 1000) ** ["", "k", "m", "g"].indexOf(power))
+  return bytes >= 1 && Number.isSafeInteger(bytes) ? bytes : undefined
+}
+
+const duration = (name: string, description: string) =>
+  optional(
+    name,
+    "duration",
+    description,
+    (text) => {
+      const duration = Option.getOrElse(Duration.decodeUnknown(text), () => Duration.zero)
+      return Duration.isFinite(duration) && Duration.toMillis(duration) > 0 ? duration : undefined
+    },
+    "a duration, such as \"500 millis\", \"30 seconds\" or \"5 minutes\""
+  )
+
+const count = (name: string, description: string) =>
+  optional(
+    name,
+    "count",
+    description,
+    (text) => /^[1-9]\d{0,8}$/.test(text) ? Number(text) : undefined,
+    "a whole number, at least 1"
+  )
+
+const bytesPerSecond = (name: string, description: string) =>
+  optional(name, "bytes", description, parseSize, "bytes per second, such as 1000, 64KiB, 1MiB, 1MB or 1GiB")
+
+const idleTimeout = duration(
   "idle-timeout",
-  "duration",
-  "Close a connection when nothing has moved on it for so long, such as \"30 seconds\"",
-  (text) => {
-    const duration = Option.getOrElse(Duration.decodeUnknown(text), () => Duration.zero)
-    return Duration.isFinite(duration) && Duration.toMillis(duration) > 0 ? duration : undefined
-  },
-  "a duration, such as \"500 millis\", \"30 seconds\" or \"5 minutes\""
+  "End a connection when nothing has moved on it for so long, such as \"30 seconds\""
 )
 
-const maxConnections = optional(
-  "max-connections",
-  "count",
-  "Refuse connections above so many",
-  (text) => /^[1-9]\d{0,8}$/.test(text) ? Number(text) : undefined,
-  "a whole number, at least 1"
+const writeTimeout = duration(
+  "write-timeout",
+  "End a connection whose peer takes nothing of what waits for it for so long"
 )
 
-const rate = optional(
+const maxDuration = duration("max-duration", "End a connection after so long, whatever happens on it")
+
+const rate = bytesPerSecond(
   "rate",
-  "bytes",
-  "Limit each connection, in each direction, to so many bytes a second, such as 64KiB",
-  (text) => parseSize(text),
-  "bytes per second, such as 1000, 64KiB, 1MiB, 1MB or 1GiB"
+  "Limit each connection, in each direction, to so many bytes a second, such as 64KiB"
+)
+
+const totalRate = bytesPerSecond("total-rate", "Limit all connections together, in each direction")
+
+const maxConnections = count("max-connections", "Refuse connections above so many")
+
+const maxPerPeer = count("max-per-peer", "Refuse connections of one address, or one IPv6 /64, above so many")
+
+const wiretap = Options.text("wiretap").pipe(
+  Options.withPseudoName("file"),
+  Options.withDescription("Write what passes, without TLS, to a capture for Wireshark, such as traffic.pcapng"),
+  Options.optional,
+  Options.map(Option.getOrUndefined)
+)
+
+export const sendProxy = optional(
+  "send-proxy",
+  "version",
+  "Begin each new connection with a header of the PROXY protocol, v1 or v2, which tells the client's address",
+  (text) => text === "v1" ? 1 : text === "v2" ? 2 : undefined,
+  "v1 or v2"
 )
 
 const verbose = Options.boolean("verbose").pipe(
@@ -93,14 +140,8 @@ export const lines = Options.boolean("lines").pipe(
   Options.withDescription("Answer line by line instead of byte by byte; a line has at most 64 KiB")
 )
 
-/** What the serving commands have in common. */
-export const serving = { idleTimeout, maxConnections, rate, verbose, watch }
+/** What there is for each connection. */
+export const connection = { idleTimeout, maxDuration, rate, wiretap, writeTimeout }
 
-/** Bytes: SI and binary units, as in `dd`; `undefined` for what is no size, or none of a byte at least. */
-export const parseSize = (text: string): number | undefined => {
-  const [, digits, unit = ""] = /^(\d+(?:\.\d+)?) ?([kMG]?i?B)?$/i.exec(text) ?? []
-  const [, power = "", binary] = /^([kmg]?)(i?)/.exec(unit.toLowerCase()) ?? []
-  if (digits === undefined || (binary !== "" && power === "")) return undefined
-  const bytes = Math.round(Number(digits) * (binary ? 1024 : 1000) ** ["", "k", "m", "g"].indexOf(power))
-  return bytes >= 1 && Number.isSafeInteger(bytes) ? bytes : undefined
-}
+/** What the serving commands have in common. */
+export const serving = { ...connection, maxConnections, maxPerPeer, totalRate, verbose, watch }

@@ -3,53 +3,63 @@
  *
  * @internal
  */
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
-import type { ConnectionLost, ListenError } from "../ConnectionError.ts"
+import type { ListenError } from "../ConnectionError.ts"
 import * as Endpoint from "../Endpoint.ts"
-import type { Listener } from "../Listener.ts"
-import * as Network from "../Network.ts"
-import * as IdleTimeout from "../policy/IdleTimeout.ts"
+import type * as Network from "../Network.ts"
+import * as NetworkLayer from "../NetworkLayer.ts"
+import * as NodeEndpoint from "../node/NodeEndpoint.ts"
+import * as ConnectionLimit from "../policy/ConnectionLimit.ts"
 import * as Throttle from "../policy/Throttle.ts"
+import * as ProxyProtocol from "../server/ProxyProtocol.ts"
 import * as Server from "../server/Server.ts"
 import type { Transport } from "../Transport.ts"
-import type { Failure } from "./connections.ts"
+import type { Connection, Failure } from "./connections.ts"
 import { Connections } from "./connections.ts"
+import * as Policies from "./policies.ts"
 import * as Signals from "./signals.ts"
 import * as Terminal from "./terminal.ts"
 import { watch } from "./watch.ts"
 
-export interface Options {
-  readonly idleTimeout: Duration.Duration | undefined
+export interface Options extends Policies.Options {
   readonly maxConnections: number | undefined
-  readonly rate: number | undefined
+  readonly maxPerPeer: number | undefined
+  readonly totalRate: number | undefined
   readonly verbose: boolean
   readonly watch: boolean
 }
 
-export type Accepted = Transport<ConnectionLost | IdleTimeout.IdleTimeout>
-
 /** What is done with each connection. It calls `opened` when bytes can flow, with where they go if it is not back. */
 export type Handler = (
-  transport: Accepted,
-  opened: (outgoing?: Transport) => void
+  transport: Transport<Failure>,
+  opened: (outgoing?: Transport<unknown>) => void
 ) => Effect.Effect<void, Failure, Network.Network | Scope.Scope>
+
+/** From what was accepted to what the handler gets. */
+type Layers = (
+  accepted: Transport,
+  connection: Connection
+) => Effect.Effect<Transport<Failure>, Failure, Scope.Scope>
 
 /** Serves until a signal asks to stop, and until what was open then has come to its end. */
 export const serve = (
   endpoint: Endpoint.ServerEndpoint,
   handler: Handler,
   options: Options
-): Effect.Effect<void, ListenError, Network.Network> =>
+): Effect.Effect<void, ListenError | NodeEndpoint.CredentialError | Policies.CaptureFailed, Network.Network> =>
   Effect.scoped(Effect.gen(function*() {
+    const described = endpoint._tag === "HaproxyServer" ? endpoint.server : endpoint
+    const { listen, secure } = yield* NodeEndpoint.server(described)
+    const layers = yield* layersOf(endpoint, secure, options)
     const connections = new Connections(options.verbose)
-    const listener = yield* listen(endpoint)
-    yield* Terminal.print(`listening ${Endpoint.describeClient(listener.address)}`)
+    const listener = yield* listen
+    const scheme = described._tag === "TlsServer" ? "tls" : "tcp"
+    yield* Terminal.print(`listening ${Endpoint.describeClient(listener.address, scheme)}`)
     if (options.watch) yield* Effect.forkScoped(watch(connections))
     yield* Effect.forkScoped(Effect.zipRight(Signals.first, listener.close))
-    yield* Server.serve(listener, (accepted) => handle(connections, accepted, handler, options), {
+    yield* Server.serve(listener, (accepted) => handle(connections, accepted, layers, handler), {
       maxConnections: options.maxConnections,
       whenFull: "refuse",
       drainTimeout: "5 seconds",
@@ -57,23 +67,45 @@ export const serve = (
     })
   }))
 
-const listen = (
-  endpoint: Endpoint.ServerEndpoint
-): Effect.Effect<Listener, ListenError, Network.Network | Scope.Scope> =>
-  Network.listen(endpoint.address, {
-    backlog: endpoint.backlog,
-    mode: endpoint._tag === "UnixServer" ? endpoint.mode : undefined
+const layersOf = (
+  endpoint: Endpoint.ServerEndpoint,
+  secure: NodeEndpoint.Secure,
+  options: Options
+): Effect.Effect<Layers, Policies.CaptureFailed, Scope.Scope> =>
+  Effect.gen(function*() {
+    const { maxPerPeer: perPeer, rate, totalRate } = options
+    const { admit } = yield* ConnectionLimit.make({ perPeer })
+    const shared = totalRate === undefined ? undefined : {
+      read: yield* Throttle.share(totalRate),
+      write: yield* Throttle.share(totalRate)
+    }
+    const policies = yield* Policies.make(options, "server", shared)
+    const header = endpoint._tag === "HaproxyServer"
+      ? ProxyProtocol.read({ trusted: endpoint.trusted })
+      : NetworkLayer.identity
+    return (accepted, connection) =>
+      Effect.gen(function*() {
+        const known = yield* header(accepted)
+        connection.known(known)
+        // Before TLS: one too many costs no handshake.
+        const admitted = yield* admit(known)
+        const secured = yield* secure(admitted)
+        connection.known(secured)
+        const limited = yield* policies(secured)
+        if (rate !== undefined || shared !== undefined) connection.buffers(limited)
+        return limited
+      })
   })
 
 /**
- * One connection. Whatever the handler fails with is told on stderr and ends it: what lost a transport has closed it
- * already, and of all else the peer is told by a plain end.
+ * One connection. Whatever the layers or the handler fail with is told on stderr and ends it: what lost a transport has
+ * closed it already, and of all else the peer is told by a plain end.
  */
 const handle = (
   connections: Connections,
   accepted: Transport,
-  handler: Handler,
-  options: Options
+  layers: Layers,
+  handler: Handler
 ): Effect.Effect<void, never, Network.Network | Scope.Scope> =>
   Effect.gen(function*() {
     const connection = connections.accepted(accepted)
@@ -81,25 +113,15 @@ const handle = (
     yield* Effect.addFinalizer((exit) =>
       Effect.zipRight(
         Exit.isSuccess(exit) ? accepted.close : accepted.abort,
-        Effect.map(accepted.closed, (reason) => connections.closed(accepted, reason))
+        Effect.map(connection.closed, (reason) => connections.closed(accepted, reason))
       )
     )
-    const transport = yield* limited(accepted, options)
-    if (options.rate !== undefined) connection.layered(transport)
-    const opened = (outgoing?: Transport) => {
+    const opened = (outgoing?: Transport<unknown>) => {
       if (outgoing !== undefined) connection.joined(outgoing)
       connections.opened(connection)
     }
-    yield* Effect.catchAll(handler(transport, opened), (failure) => Effect.sync(() => connection.failure = failure))
+    yield* layers(accepted, connection).pipe(
+      Effect.flatMap((transport) => handler(transport, opened)),
+      Effect.catchAll((failure) => Effect.sync(() => connection.failure = failure))
+    )
   })
-
-/** The idle limit stands above the shaper: a connection that waits for its share is not idle. */
-const limited = (
-  transport: Transport,
-  { idleTimeout, rate }: Options
-): Effect.Effect<Accepted, never, Scope.Scope> =>
-  Effect.flatMap(
-    rate === undefined ? Effect.succeed(transport) : Throttle.make({ read: rate, write: rate })(transport),
-    (throttled) =>
-      idleTimeout === undefined ? Effect.succeed(throttled) : IdleTimeout.make({ duration: idleTimeout })(throttled)
-  )

@@ -74,6 +74,56 @@ describe("--idle-timeout", () => {
     }))
 })
 
+describe("--max-per-peer", () => {
+  it.scopedLive("closes one more of the same address at once, and says so only when asked", () =>
+    Effect.gen(function*() {
+      for (const verbose of [true, false]) {
+        const server = yield* tool("echo", "tcp:0", "--max-per-peer", "1", ...verbose ? ["--verbose"] : [])
+        const address = yield* server.address
+        yield* exchange(yield* Peer.connect(address), "first")
+        const refused = yield* Peer.connect(address)
+        yield* refused.readAll()
+        assert.isTrue(refused.ended)
+        if (verbose) yield* server.says(/^open .*\nfailed .*: TooManyConnections: .* 1 of this peer at a time\.\n$/)
+        else assert.strictEqual(server.stderr, "")
+      }
+    }))
+})
+
+describe("--total-rate", () => {
+  it.scopedLive("bounds the bytes of a second of all connections together", () =>
+    Effect.gen(function*() {
+      const server = yield* tool("echo", "tcp:0", "--total-rate", "64KiB")
+      const address = yield* server.address
+      const start = performance.now()
+      const peers = yield* Effect.replicateEffect(Peer.connect(address), 4)
+      for (const peer of peers) peer.socket.write(Buffer.alloc(1 << 20))
+      yield* Effect.forEach(peers, (peer) => peer.readBytes(32 << 10), { concurrency: "unbounded" })
+      assert.isAbove((performance.now() - start) / 1000, 1.5)
+    }))
+})
+
+describe("--write-timeout", () => {
+  it.scopedLive("ends a connection whose peer takes nothing, though it sends", () =>
+    Effect.gen(function*() {
+      const server = yield* tool("echo", "tcp:0", "--write-timeout", "300 millis")
+      const peer = yield* Peer.connect(yield* server.address)
+      // More than the buffers of both kernels hold.
+      peer.socket.write(Buffer.alloc(32 << 20))
+      yield* server.says(/^failed .*: WriteStalled: .*\n$/)
+    }))
+})
+
+describe("--max-duration", () => {
+  it.scopedLive("ends a connection, whatever happens on it", () =>
+    Effect.gen(function*() {
+      const server = yield* tool("echo", "tcp:0", "--max-duration", "400 millis")
+      const peer = yield* Peer.connect(yield* server.address)
+      yield* Effect.fork(Effect.forever(Effect.zipRight(exchange(peer, "x"), Effect.sleep("20 millis"))))
+      yield* server.says(/^failed .*: DeadlineExceeded: .*400ms.*\n$/)
+    }))
+})
+
 describe("--verbose", () => {
   it.scopedLive("a line when a connection opens, and one when it closes", () =>
     Effect.gen(function*() {

@@ -27,10 +27,12 @@ describe("a wrong use is told: what was wrong, and what was expected", () => {
     ["", "Missing command", "echo, relay, cat"],
     ["serve tcp:0", "\"serve\"", "echo, relay, cat"],
     ["--bogus", "\"--bogus\""],
-    ["echo tcp:0 --bogus", "--bogus", "--lines, --idle-timeout, --max-connections, --rate, --verbose, --watch"],
+    ["echo tcp:0 --bogus", "--bogus", "--lines, --idle-timeout, --max-duration, --rate, --wiretap, --write-timeout"],
     ["echo --bogus tcp:0", "--bogus"],
     ["echo tcp:0 -x", "-x"],
-    ["cat --lines tcp:localhost:1", "--lines", "no option"],
+    ["cat --lines tcp:localhost:1", "--lines", "--idle-timeout, --max-duration, --rate, --wiretap, --write-timeout"],
+    ["echo tcp:0 --send-proxy v1", "--send-proxy"],
+    ["relay tcp:0 tcp:localhost:1 --send-proxy", "--send-proxy"],
     ["echo tcp:0 --rate", "--rate"],
     ["echo tcp:0 --rate --verbose", "--rate"],
     ["echo tcp:0 --rate 1 --rate 2", "--rate"],
@@ -65,7 +67,10 @@ describe("a wrong use exits 2, with one line on stderr", () => {
     ["echo tcp:0 tcp:1", "'tcp:1'"],
     ["echo tcp:0 --bogus", "--bogus", "--lines, --idle-timeout"],
     ["echo tcp:http", "the port \"http\"", "a whole number from 0 to 65535"],
-    ["relay tcp:0 udp:localhost:1", "\"udp\"", "tcp or unix"],
+    ["relay tcp:0 udp:localhost:1", "\"udp\"", "tcp, tls or unix"],
+    ["echo tls:0", "no privateKey", "tls:443:privateKey=key.pem:certKey=cert.pem"],
+    ["echo haproxy:tcp:8080", "the surplus value \"8080\"", "haproxy:tcp\\:8080"],
+    ["echo tcp:0 --max-per-peer none", "--max-per-peer", "\"none\"", "a whole number"],
     ["echo tcp:0 --rate 12XB", "--rate", "\"12XB\"", "64KiB"],
     ["echo tcp:0 --max-connections 0", "--max-connections", "\"0\"", "a whole number"],
     ["echo tcp:0 --idle-timeout soon", "--idle-timeout", "\"soon\"", "30 seconds"]
@@ -129,11 +134,12 @@ describe("help and version", () => {
     Effect.gen(function*() {
       const { code, stdout } = yield* outcome("relay", "--help")
       assert.strictEqual(code, 0)
-      for (const option of ["--idle-timeout", "--max-connections", "--rate", "--verbose", "--watch"]) {
+      for (const option of ["--idle-timeout", "--max-connections", "--rate", "--verbose", "--watch", "--send-proxy"]) {
         assert.include(stdout, option)
       }
       assert.include(stdout, "tcp:PORT[:interface=ADDRESS]")
       assert.include(stdout, "tcp:HOST:PORT[:timeout=SECONDS]")
+      assert.include(stdout.replaceAll(/\s+/g, " "), "tls:PORT:privateKey=FILE:certKey=FILE")
     }))
 })
 
