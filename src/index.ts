@@ -123,6 +123,11 @@ export * as NetworkLayer from "./NetworkLayer.ts"
 /**
  * @since 0.1.0
  */
+export * as Observability from "./Observability.ts"
+
+/**
+ * @since 0.1.0
+ */
 export * as Producer from "./Producer.ts"
 
 /**
@@ -158,6 +163,11 @@ export * as Server from "./server/Server.ts"
 /**
  * @since 0.1.0
  */
+export * as Tap from "./policy/Tap.ts"
+
+/**
+ * @since 0.1.0
+ */
 export * as Throttle from "./policy/Throttle.ts"
 
 /**
@@ -169,6 +179,11 @@ export * as Transport from "./Transport.ts"
  * @since 0.1.0
  */
 export * as Varint from "./framing/Varint.ts"
+
+/**
+ * @since 0.1.0
+ */
+export * as WebStreams from "./web/Streams.ts"
 
 /**
  * @since 0.1.0

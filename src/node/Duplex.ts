@@ -1,5 +1,6 @@
 /**
- * Any Node `Duplex` of bytes as a transport: a child's pipes, a TLS socket, an SSH channel, a stream of a test.
+ * Node's `Duplex` and a transport, each as the other: a child's pipes, an SSH channel or a stream of a test as a transport;
+ * a transport for node:http, node:tls and whatever else speaks through streams.
  *
  * @since 0.1.0
  */
@@ -9,9 +10,15 @@ import type * as stream from "node:stream"
 import * as Address from "../Address.ts"
 import type { SystemFailure } from "../ConnectionError.ts"
 import * as Driver from "../Driver.ts"
+import { timersOf } from "../internal/timers.ts"
 import type * as Transport from "../Transport.ts"
 import { Batches } from "./internal/batches.ts"
 import { StreamDriver } from "./internal/streamDriver.ts"
+import { TransportDuplex } from "./internal/transportDuplex.ts"
+
+// -----------------------------------------------------------------------------
+// a Duplex as a transport
+// -----------------------------------------------------------------------------
 
 /**
  * @since 0.1.0
@@ -33,14 +40,19 @@ class DuplexDriver extends StreamDriver<stream.Duplex> implements Driver.Driver 
   write(chunks: ReadonlyArray<Uint8Array>, bytes: number): boolean {
     return this.batches.write(chunks, bytes)
   }
+
+  override reset(): void {
+    this.stream.destroy(Object.assign(new Error("The transport was aborted"), { code: "ECONNABORTED" }))
+  }
 }
 
 /**
  * Takes over a Duplex: from here on nobody else reads, writes or ends it. The transport is tied to the Scope.
  *
- * Half-close works if the stream was made with `allowHalfOpen` (the default of `Duplex`, not of `net.Socket`). A stream
- * has no reset: `abort` destroys it. A stream that closes without having ended is a `ConnectionReset`; what its error says
- * decides otherwise. A stream in object mode, or that is destroyed already, is a bug in the caller and dies.
+ * Half-close works if the stream was made with `allowHalfOpen` (the default of `Duplex`, not of `net.Socket`). `abort`
+ * destroys the stream with an error, which is a reset where the stream has one. A stream that closes without having ended is
+ * a `ConnectionReset`; what its error says decides otherwise. A stream in object mode, or that is destroyed already, is a
+ * bug in the caller and dies.
  *
  * @since 0.1.0
  * @category constructors
@@ -64,3 +76,88 @@ export const from = (
       limits: Driver.resolveLimits(options)
     })
   })
+
+// -----------------------------------------------------------------------------
+// a transport as a Duplex
+// -----------------------------------------------------------------------------
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface ToOptions {
+  /** After the peer's end the writable side goes on until it is ended too: `true`. `net.Socket`'s own default is `false`. */
+  readonly allowHalfOpen?: boolean | undefined
+}
+
+/**
+ * A Duplex with those members of `net.Socket` that node:http, its Agent and undici use.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Socket extends stream.Duplex {
+  /** Numeric; `undefined` where the address is not of TCP. */
+  readonly localAddress: string | undefined
+  readonly localPort: number | undefined
+  readonly localFamily: string | undefined
+  /** Numeric; `undefined` where the address is not of TCP. */
+  readonly remoteAddress: string | undefined
+  readonly remotePort: number | undefined
+  readonly remoteFamily: string | undefined
+  /** What `setTimeout` was given last. */
+  readonly timeout: number | undefined
+  /** Emits `'timeout'` when no byte has moved for so many milliseconds, by the Clock; and does nothing else. 0: never. */
+  readonly setTimeout: (millis: number, listener?: () => void) => this
+  /** The transport's option; without effect where the transport has none. */
+  readonly setNoDelay: (value?: boolean) => this
+  /** The transport's option, the delay in milliseconds; without effect where the transport has none. */
+  readonly setKeepAlive: (value?: boolean, initialDelay?: number) => this
+  /** Passed on to what carries the transport, if that has it. */
+  readonly ref: () => this
+  readonly unref: () => this
+  /** Ends, and destroys when the end is sent. */
+  readonly destroySoon: () => void
+}
+
+/**
+ * A transport as a Duplex, for code that knows nothing of Effect. From here on nobody else reads, writes or ends the
+ * transport. It goes on as long as the transport does: until its Scope ends, or the Duplex does.
+ *
+ * - Reading: nothing is taken before somebody reads, and then a chunk at a time; a reader that stops holds the peer back.
+ *   The peer's end is `'end'`.
+ * - Writing: a write calls back when the bytes are in the carrier's hands, and may be changed; `write` gives `false` by the
+ *   stream's own mark (16 KiB), and `'drain'` comes when the carrier has taken what was written. `end` half-closes.
+ * - `destroy()` closes gracefully: what is with the carrier is sent, then the end. With an error, or when that would cut
+ *   off what was written, it aborts, so that the peer does not take it for an end. `'close'` comes when nothing is left.
+ * - A loss destroys it with the transport's own error, after the bytes that came before it; a reader that has stopped
+ *   learns of it when it goes on, a writer at once. The same when somebody closes or aborts the transport beneath.
+ * - There is a listener for `'error'` already: a loss does not end the process.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as MemoryTransport from "effect-transport/memory/MemoryTransport"
+ * import * as Duplex from "effect-transport/node/Duplex"
+ * import * as http from "node:http"
+ *
+ * const server = http.createServer((_request, response) => response.end("hello"))
+ *
+ * // HTTP on any transport, here in memory: no port is bound.
+ * export const program = Effect.scoped(Effect.gen(function*() {
+ *   const [client, accepted] = yield* MemoryTransport.pair()
+ *   server.emit("connection", yield* Duplex.to(accepted))
+ *   yield* client.write(new TextEncoder().encode("GET / HTTP/1.0\r\n\r\n"))
+ *   return yield* client.pull
+ * }))
+ * ```
+ *
+ * @since 0.1.0
+ * @category conversions
+ */
+export const to = <E>(transport: Transport.Transport<E>, options: ToOptions = {}): Effect.Effect<Socket> =>
+  Effect.flatMap(Effect.clock, (clock) =>
+    Effect.map(
+      Effect.runtime(),
+      (runtime) => new TransportDuplex(transport, runtime, timersOf(clock), options.allowHalfOpen ?? true)
+    ))

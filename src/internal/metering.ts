@@ -1,0 +1,174 @@
+/**
+ * The metrics of observed connections, and the look that is taken at them from time to time: nothing is done for a chunk.
+ *
+ * @internal
+ */
+import * as Metric from "effect/Metric"
+import * as MetricBoundaries from "effect/MetricBoundaries"
+import * as MetricLabel from "effect/MetricLabel"
+import type { CloseReason, Transport } from "../Transport.ts"
+import type { Timers } from "./connection.ts"
+import type { Scheduling } from "./timers.ts"
+
+export type Kind = "client" | "server"
+
+/** The exporter of @effect/opentelemetry takes a metric's unit from a label of this name. */
+const unit = "unit"
+
+const counter = (name: string, description: string) => Metric.counter(name, { description, incremental: true })
+
+/** 1 ms to 16 minutes, by four. */
+const durations = MetricBoundaries.exponential({ start: 0.001, factor: 4, count: 11 })
+
+const histogram = (name: string, description: string) =>
+  Metric.tagged(Metric.histogram(name, durations, description), unit, "s")
+
+const connectionUnit = "{connection}"
+
+export const open = Metric.tagged(
+  Metric.gauge("effect_transport_observed_connections", { description: "Observed connections that are open now" }),
+  unit,
+  connectionUnit
+)
+
+export const closed = Metric.tagged(
+  counter("effect_transport_observed_connections_total", "Observed connections that are over, by outcome"),
+  unit,
+  connectionUnit
+)
+
+export const duration = histogram("effect_transport_connection_duration_seconds", "How long connections were open")
+
+export const bytesRead = Metric.tagged(
+  counter("effect_transport_bytes_read_total", "Bytes taken from the carriers of observed connections"),
+  unit,
+  "By"
+)
+
+export const bytesWritten = Metric.tagged(
+  counter("effect_transport_bytes_written_total", "Bytes handed to the carriers of observed connections"),
+  unit,
+  "By"
+)
+
+export const buffered = Metric.tagged(
+  Metric.gauge("effect_transport_buffered_bytes", { description: "Bytes accepted for writing, and not handed over" }),
+  unit,
+  "By"
+)
+
+export const pressure = Metric.tagged(
+  counter("effect_transport_pressure_seconds_total", "Time in which a connection had writers that waited for room"),
+  unit,
+  "s"
+)
+
+export const connects = Metric.tagged(
+  counter("effect_transport_connects_total", "Connections that were dialled, by outcome"),
+  unit,
+  connectionUnit
+)
+
+export const connectDuration = histogram("effect_transport_connect_duration_seconds", "How long dialling took")
+
+/** By the kind: a metric that is tagged anew costs more than its update. */
+const byKind = <M>(tag: (kind: Kind) => M): Readonly<Record<Kind, M>> => ({
+  client: tag("client"),
+  server: tag("server")
+})
+
+const of = byKind((kind) => ({
+  open: Metric.tagged(open, "kind", kind),
+  closed: Metric.tagged(closed, "kind", kind),
+  duration: Metric.tagged(duration, "kind", kind),
+  bytesRead: Metric.tagged(bytesRead, "kind", kind),
+  bytesWritten: Metric.tagged(bytesWritten, "kind", kind),
+  buffered: Metric.tagged(buffered, "kind", kind),
+  pressure: Metric.tagged(pressure, "kind", kind)
+}))
+
+/** What is said of a failure: its tag. What has none, programs have not foreseen. */
+export const tagOf = (error: unknown): string =>
+  typeof error === "object" && error !== null && "_tag" in error && typeof error._tag === "string"
+    ? error._tag
+    : "unknown"
+
+const outcomeOf = (reason: CloseReason<unknown>): string => reason._tag === "Clean" ? "clean" : tagOf(reason.error)
+
+/** One more of this outcome. There are as many metrics of it as there are tags. */
+export const count = (metric: Metric.Metric.Counter<number>, outcome: string): void =>
+  metric.unsafeUpdate(1, [MetricLabel.make("outcome", outcome)])
+
+/** One open connection, as it was at the last look. */
+class Metered {
+  readonly transport: Transport<unknown>
+  readonly kind: Kind
+  readonly since: number
+  private bytesRead = 0
+  private bytesWritten = 0
+  private buffered = 0
+
+  constructor(transport: Transport<unknown>, kind: Kind, since: number) {
+    this.transport = transport
+    this.kind = kind
+    this.since = since
+  }
+
+  /** `seconds` have passed since the last look. */
+  look(seconds: number): void {
+    const metrics = of[this.kind]
+    const { buffered, bytesRead, bytesWritten, writersWaiting } = this.transport.stats()
+    if (bytesRead > this.bytesRead) metrics.bytesRead.unsafeUpdate(bytesRead - this.bytesRead, [])
+    if (bytesWritten > this.bytesWritten) metrics.bytesWritten.unsafeUpdate(bytesWritten - this.bytesWritten, [])
+    if (buffered !== this.buffered) metrics.buffered.unsafeModify(buffered - this.buffered, [])
+    if (writersWaiting > 0) metrics.pressure.unsafeUpdate(seconds, [])
+    this.bytesRead = bytesRead
+    this.bytesWritten = bytesWritten
+    this.buffered = buffered
+  }
+}
+
+/** The open connections of one Clock that somebody observes. */
+export class Meter {
+  private readonly timers: Timers
+  private readonly connections = new Set<Metered>()
+  private cancel: (() => void) | undefined = undefined
+
+  constructor(timers: Timers) {
+    this.timers = timers
+  }
+
+  /** Gives what is to be called at its end. */
+  add(transport: Transport<unknown>, kind: Kind, interval: number): (reason: CloseReason<unknown>) => void {
+    const metered = new Metered(transport, kind, this.timers.now())
+    this.connections.add(metered)
+    of[kind].open.unsafeModify(1, [])
+    this.schedule(interval)
+    return (reason) => {
+      metered.look(0)
+      this.connections.delete(metered)
+      if (this.connections.size === 0) this.rest()
+      of[kind].open.unsafeModify(-1, [])
+      of[kind].duration.unsafeUpdate((this.timers.now() - metered.since) / 1000, [])
+      count(of[kind].closed, outcomeOf(reason))
+    }
+  }
+
+  private rest(): void {
+    this.cancel?.()
+    this.cancel = undefined
+  }
+
+  /** While there is anything to look at. It is nothing that anybody waits for: time does not go on for it. */
+  private schedule(interval: number): void {
+    if (this.cancel !== undefined) return
+    const before = this.timers.now()
+    const later: Scheduling["unsafeSchedule"] = this.timers.schedule
+    this.cancel = later(interval, () => {
+      this.cancel = undefined
+      const seconds = (this.timers.now() - before) / 1000
+      for (const connection of this.connections) connection.look(seconds)
+      this.schedule(interval)
+    }, true)
+  }
+}

@@ -1,0 +1,43 @@
+/**
+ * What `socket.setTimeout` counts: the time in which nothing moves. A movement costs a look at the clock, and no timer.
+ *
+ * @internal
+ */
+import type { Timers } from "../../internal/connection.ts"
+
+export class Inactivity {
+  private readonly timers: Timers
+  private readonly onTimeout: () => void
+  private millis = 0
+  private moved = 0
+  private cancel: (() => void) | undefined = undefined
+
+  constructor(timers: Timers, onTimeout: () => void) {
+    this.timers = timers
+    this.onTimeout = onTimeout
+  }
+
+  /** From now on so long; 0 is for ever. */
+  set(millis: number): void {
+    this.cancel?.()
+    this.cancel = undefined
+    this.millis = millis
+    this.touch()
+  }
+
+  /** Something moves. After a timeout the time begins anew. */
+  touch(): void {
+    if (this.millis === 0) return
+    this.moved = this.timers.now()
+    if (this.cancel === undefined) this.arm(this.millis)
+  }
+
+  private arm(delay: number): void {
+    this.cancel = this.timers.schedule(delay, () => {
+      this.cancel = undefined
+      const left = this.moved + this.millis - this.timers.now()
+      if (left > 0) this.arm(left)
+      else this.onTimeout()
+    })
+  }
+}

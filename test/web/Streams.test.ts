@@ -1,0 +1,153 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Address from "../../src/Address.ts"
+import { ConnectionReset } from "../../src/ConnectionError.ts"
+import * as MemoryTransport from "../../src/memory/MemoryTransport.ts"
+import * as Streams from "../../src/web/Streams.ts"
+import * as Peer from "../support/peer.ts"
+
+const bytes = (text: string) => new TextEncoder().encode(text)
+
+const pair = (options: MemoryTransport.PairOptions = {}) =>
+  Effect.flatMap(
+    MemoryTransport.pair(options),
+    ([left, peer]) => Effect.map(Streams.to(left), (streams) => ({ ...streams, transport: left, peer }))
+  )
+
+const rejection = (promise: Promise<unknown>) =>
+  Effect.flip(Effect.tryPromise({ try: () => promise, catch: (error) => error }))
+
+describe("streams of a transport", () => {
+  it.scopedLive("carry bytes both ways, and half-close", () =>
+    Effect.gen(function*() {
+      const { peer, readable, transport, writable } = yield* pair()
+      const writer = writable.getWriter()
+      void writer.write(bytes("one "))
+      void writer.write(bytes("two"))
+      void writer.close()
+      assert.strictEqual((yield* Peer.readAll(peer)).toString(), "one two")
+      yield* peer.write(bytes("answer"))
+      yield* peer.closeWrite
+      const answer = yield* Effect.promise(() => new Response(readable).text())
+      assert.strictEqual(answer, "answer")
+      assert.deepInclude(yield* transport.closed, { _tag: "Clean", firstEnded: "local", peerEnded: true })
+    }))
+
+  it.scopedLive("take nothing before somebody reads, and then a chunk for each read", () =>
+    Effect.gen(function*() {
+      const { peer, readable, transport } = yield* pair({ readBufferSize: 0, maxChunkSize: 10 })
+      yield* peer.write(new Uint8Array(100))
+      yield* Peer.turns(5)
+      assert.strictEqual(transport.stats().bytesRead, 0)
+      const reader = readable.getReader()
+      for (const read of [10, 20]) {
+        yield* Effect.promise(() => reader.read())
+        yield* Peer.turns(5)
+        assert.strictEqual(transport.stats().bytesRead, read)
+      }
+      yield* Effect.promise(() => reader.cancel())
+      yield* transport.abort
+    }))
+
+  it.scopedLive("let a writer wait until the carrier has what was written", () =>
+    Effect.gen(function*() {
+      const { peer, transport, writable } = yield* pair({ capacity: 10 })
+      const writer = writable.getWriter()
+      let written = 0
+      void writer.write(new Uint8Array(10)).then(() => written++)
+      void writer.write(new Uint8Array(10)).then(() => written++)
+      yield* Peer.turns(5)
+      assert.strictEqual(written, 1)
+      assert.isAtMost(writer.desiredSize!, 0)
+      yield* peer.pull
+      yield* Effect.promise(() => writer.ready)
+      assert.strictEqual(written, 2)
+      yield* transport.abort
+    }))
+
+  it.scopedLive("fail with the transport's own error, after the bytes that came before", () =>
+    Effect.gen(function*() {
+      const { peer, readable, writable } = yield* pair()
+      const [reader, writer] = [readable.getReader(), writable.getWriter()]
+      const first = reader.read()
+      yield* peer.write(bytes("one"))
+      assert.strictEqual(new TextDecoder().decode((yield* Effect.promise(() => first)).value), "one")
+      yield* peer.write(bytes("two"))
+      yield* Peer.turns(2)
+      yield* peer.abort
+      const lost = yield* rejection(writer.closed)
+      assert.instanceOf(lost, ConnectionReset)
+      assert.strictEqual(new TextDecoder().decode((yield* Effect.promise(() => reader.read())).value), "two")
+      assert.strictEqual(yield* rejection(reader.read()), lost)
+      assert.strictEqual(yield* rejection(writer.write(bytes("x"))), lost)
+    }))
+
+  it.scopedLive("abort the transport when the writable one is aborted, or is given what is no bytes", () =>
+    Effect.gen(function*() {
+      const [aborted, wrong] = [yield* pair(), yield* pair()]
+      yield* Effect.promise(() => aborted.writable.abort("enough"))
+      const writing = wrong.writable.getWriter().write("text" as unknown as Uint8Array)
+      assert.instanceOf(yield* rejection(writing), TypeError)
+      for (const { peer, transport } of [aborted, wrong]) {
+        assert.instanceOf(yield* Effect.flip(peer.pull), ConnectionReset)
+        const reason = yield* transport.closed
+        assert.isTrue(reason._tag === "Lost" && reason.error._tag === "ConnectionAborted")
+      }
+    }))
+
+  it.scopedLive("drop what comes after the readable one is cancelled, and close when the other one has closed", () =>
+    Effect.gen(function*() {
+      const { peer, readable, transport, writable } = yield* pair({ capacity: 1, highWaterMark: 1 })
+      yield* Effect.promise(() => readable.cancel())
+      yield* peer.write(new Uint8Array(1000))
+      yield* peer.flush
+      const closing = yield* Effect.fork(Effect.promise(() => writable.close()))
+      assert.isNull(yield* peer.pull)
+      yield* peer.closeWrite
+      yield* Fiber.join(closing)
+      assert.deepInclude(yield* transport.closed, { _tag: "Clean", firstEnded: "local" })
+    }))
+})
+
+describe("a transport of streams", () => {
+  it.scopedLive("goes through what the host has: gzip and back", () =>
+    Effect.gen(function*() {
+      const zip = new CompressionStream("gzip")
+      const readable = zip.readable.pipeThrough(new DecompressionStream("gzip"))
+      const transport = yield* Streams.from({ readable, writable: zip.writable })
+      const body = Peer.pattern(300_000)
+      const writing = yield* Effect.fork(Effect.zipRight(transport.write(body), transport.closeWrite))
+      assert.isTrue((yield* Peer.readAll(transport)).equals(body))
+      yield* Fiber.join(writing)
+      assert.strictEqual((yield* transport.closed)._tag, "Clean")
+      assert.strictEqual(Address.format(transport.remoteAddress), Address.format(Address.pipe("streams")))
+    }))
+
+  it.scopedLive("is lost by the streams' errors, and by what is no bytes", () =>
+    Effect.gen(function*() {
+      const odd = Object.assign(new Error("odd"), { code: "ETIMEDOUT" })
+      const failing = new ReadableStream<Uint8Array>({ pull: (controller) => controller.error(odd) })
+      const text = new ReadableStream({ pull: (controller) => controller.enqueue("text") })
+      for (const [readable, tag] of [[failing, "ConnectionTimedOut"], [text, "ConnectionFailed"]] as const) {
+        const transport = yield* Streams.from({ readable, writable: new WritableStream() })
+        assert.strictEqual((yield* Effect.flip(transport.pull))._tag, tag)
+        assert.strictEqual((yield* transport.closed)._tag, "Lost")
+      }
+      const broken = new WritableStream({ write: () => Promise.reject(odd) })
+      const transport = yield* Streams.from({ readable: new ReadableStream(), writable: broken })
+      yield* transport.write(bytes("x"))
+      const reason = yield* transport.closed
+      assert.isTrue(reason._tag === "Lost" && reason.error.cause === odd)
+    }))
+
+  it.live("cannot be made of a stream that somebody else has", () =>
+    Effect.gen(function*() {
+      const { readable, writable } = new TransformStream<Uint8Array>()
+      readable.getReader()
+      const exit = yield* Effect.exit(Effect.scoped(Streams.from({ readable, writable })))
+      assert.isTrue(Exit.isFailure(exit) && Cause.squash(exit.cause) instanceof TypeError)
+    }))
+})
