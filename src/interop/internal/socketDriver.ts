@@ -1,0 +1,146 @@
+/**
+ * A driver whose carrier is a platform Socket: one fiber runs it, another writes.
+ *
+ * @internal
+ */
+import * as Socket from "@effect/platform/Socket"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
+import type { Driver, Events } from "../../Driver.ts"
+import { readError } from "./socketErrors.ts"
+
+export interface Options<F> {
+  /** Bytes that may come while nobody wants them. */
+  readonly maxUnread: number
+  readonly overflow: () => F
+  /** The end of the writer's Scope ends one direction, and not both. */
+  readonly halfClose: boolean
+  /** Makes a fiber that starts a little later: no event may reach the core from within a call of the core. */
+  readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.RuntimeFiber<A, E>
+}
+
+type Failure<F> = F | Socket.SocketError
+
+export class SocketDriver<F> implements Driver {
+  private readonly socket: Socket.Socket
+  private readonly events: Events<Failure<F>>
+  private readonly options: Options<F>
+  private readonly writing: Scope.CloseableScope
+  private running: Fiber.RuntimeFiber<void, Socket.SocketError> | undefined = undefined
+  private writer: Fiber.RuntimeFiber<void> | undefined = undefined
+  /** Nothing comes any more, and nothing can be sent. */
+  private over = false
+  private wanted = false
+  private unwanted = 0
+  private left = false
+  /** Where handlers wait while nobody wants input: a Socket that waits for its handlers is held back so. */
+  private readonly wants = Effect.unsafeMakeLatch(false)
+
+  constructor(
+    socket: Socket.Socket,
+    writing: Scope.CloseableScope,
+    events: Events<Failure<F>>,
+    options: Options<F>
+  ) {
+    this.socket = socket
+    this.writing = writing
+    this.events = events
+    this.options = options
+  }
+
+  /** Runs the Socket until it is released. Suspends until it is open. */
+  readonly open: Effect.Effect<void, Socket.SocketError> = Effect.suspend(() => {
+    const opened = Effect.unsafeMakeLatch(false)
+    this.running = this.options.fork(Effect.interruptible(this.socket.run(this.received, { onOpen: opened.open })))
+    this.running.addObserver(this.ended)
+    return Effect.raceFirst(opened.await, Fiber.join(this.running))
+  })
+
+  // --- reading -----------------------------------------------------------------
+
+  readonly startReading = (): void => {
+    this.wanted = true
+    this.unwanted = 0
+    this.wants.unsafeOpen()
+  }
+
+  readonly stopReading = (): void => {
+    this.wanted = false
+    this.wants.unsafeClose()
+  }
+
+  private readonly received = (bytes: Uint8Array): Effect.Effect<void> | undefined => {
+    if (!this.wanted) this.unwanted += bytes.length
+    if (this.unwanted > this.options.maxUnread) this.events.failed(this.options.overflow())
+    else this.events.received(bytes)
+    return this.wanted ? undefined : this.wants.await
+  }
+
+  /** The end of a Socket is that of both directions: one that still has its writer cannot write. */
+  private readonly ended = (exit: Exit.Exit<void, Socket.SocketError>): void => {
+    this.over = true
+    if (Exit.isSuccess(exit)) {
+      this.events.ended()
+      // It would wait for another connection.
+      if (this.writer?.unsafePoll() === null) this.events.failed(gone)
+    }
+    if (Exit.isFailure(exit) && !Cause.isInterruptedOnly(exit.cause)) {
+      this.events.failed(readError(Cause.squash(exit.cause)))
+    }
+  }
+
+  // --- writing -----------------------------------------------------------------
+
+  readonly write = (chunks: ReadonlyArray<Uint8Array>, bytes: number): boolean => {
+    const all = Effect.flatMap(
+      Scope.extend(this.socket.writer, this.writing),
+      (write) => Effect.forEach(chunks, (chunk) => this.over ? Effect.fail(gone) : write(chunk), { discard: true })
+    )
+    this.writer = this.options.fork(Effect.match(all, {
+      onFailure: (error) => this.events.failed(error),
+      onSuccess: () => this.events.written(bytes)
+    }))
+    return false
+  }
+
+  /** Without a half-close the whole Socket ends, and `ended` tells. */
+  readonly end = (): void => {
+    const end = this.over
+      ? Effect.void
+      : this.options.halfClose
+      ? Effect.zipRight(Scope.extend(this.socket.writer, this.writing), Scope.close(this.writing, Exit.void))
+      : this.close(1000)
+    this.options.fork(Effect.map(end, () => this.events.finished()))
+  }
+
+  /** It waits while the Socket is not open. */
+  private close(code: number): Effect.Effect<void> {
+    return Scope.extend(this.socket.writer, this.writing).pipe(
+      Effect.flatMap((write) => write(new Socket.CloseEvent(code))),
+      Effect.ignore
+    )
+  }
+
+  // --- ending ------------------------------------------------------------------
+
+  readonly release = (): void => this.leave(Effect.void)
+
+  /** Of the codes that a WebSocket may give, one without a meaning. */
+  readonly reset = (): void => this.leave(Effect.suspend(() => this.over ? Effect.void : this.close(4000)))
+
+  private leave(closing: Effect.Effect<void>): void {
+    if (this.left) return
+    this.left = true
+    // One step ahead: it may wait for ever, and what it does it has done by then.
+    const left = Effect.flatMap(Effect.zipLeft(Effect.fork(closing), Effect.yieldNow()), (closing) => {
+      const fibers = [this.writer, this.running, closing].filter((fiber) => fiber !== undefined)
+      return Effect.zipRight(Fiber.interruptAll(fibers), Scope.close(this.writing, Exit.void))
+    })
+    this.options.fork(Effect.map(left, () => this.events.released()))
+  }
+}
+
+const gone = new Socket.SocketCloseError({ reason: "Close", code: 1000 })

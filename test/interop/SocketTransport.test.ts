@@ -1,0 +1,126 @@
+import * as NodeSocket from "@effect/platform-node/NodeSocket"
+import * as NodeSocketServer from "@effect/platform-node/NodeSocketServer"
+import * as Socket from "@effect/platform/Socket"
+import type * as SocketServer from "@effect/platform/SocketServer"
+import { assert, describe, it } from "@effect/vitest"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
+import * as Stream from "effect/Stream"
+import * as Address from "../../src/Address.ts"
+import * as Framed from "../../src/framing/Framed.ts"
+import * as Lines from "../../src/framing/Lines.ts"
+import * as SocketTransport from "../../src/interop/SocketTransport.ts"
+import * as NodeNetwork from "../../src/node/NodeNetwork.ts"
+import * as PlatformSocket from "../../src/interop/PlatformSocket.ts"
+import { ascii, bytes, text } from "../support/bytes.ts"
+import * as Peer from "../support/peer.ts"
+
+/** A WebSocket, and the server's end of it. */
+const webSockets = Effect.gen(function*() {
+  const server = yield* NodeSocketServer.makeWebSocket({ port: 0, host: "127.0.0.1" })
+  const accepted = yield* Queue.unbounded<Socket.Socket>()
+  yield* Effect.forkScoped(server.run((socket) => Effect.zipRight(Queue.offer(accepted, socket), Effect.never)))
+  const { port } = server.address as SocketServer.TcpAddress
+  const client = yield* Effect.provide(
+    Socket.makeWebSocket(`ws://127.0.0.1:${port}`),
+    NodeSocket.layerWebSocketConstructor
+  )
+  return { client, accepted: Queue.take(accepted) }
+})
+
+const joined = (options?: SocketTransport.Options) =>
+  Effect.gen(function*() {
+    const { accepted, client } = yield* webSockets
+    return [
+      yield* SocketTransport.fromSocket(client, options),
+      yield* SocketTransport.fromSocket(yield* accepted, options)
+    ] as const
+  })
+
+describe("a WebSocket as a transport", () => {
+  it.scopedLive("carries what transports carry, both ways", () =>
+    Effect.gen(function*() {
+      const [client, server] = yield* joined()
+      yield* Effect.forkScoped(Stream.run(Framed.stream(server, Lines.make()), Framed.sink(server, Lines.make())))
+      yield* client.write(ascii("one\ntw"))
+      yield* client.write(ascii("o\n"))
+      const lines = yield* Framed.stream(client, Lines.make()).pipe(Stream.take(2), Stream.runCollect)
+      assert.deepStrictEqual(Chunk.toReadonlyArray(lines).map(text), ["one", "two"])
+    }))
+
+  it.scopedLive("ends in both directions with the end of one", () =>
+    Effect.gen(function*() {
+      const [client, server] = yield* joined()
+      yield* client.write(ascii("last"))
+      yield* client.closeWrite
+      assert.strictEqual((yield* Peer.readAll(server)).toString(), "last")
+      yield* Effect.flip(Effect.zipRight(server.write(ascii("x")), server.flush))
+      yield* client.closed
+      yield* server.closed
+    }))
+
+  it.scopedLive("shows what it lacks", () =>
+    Effect.gen(function*() {
+      const [client] = yield* joined()
+      assert.deepStrictEqual(client.options, { noDelay: undefined, keepAlive: undefined })
+      assert.deepStrictEqual(`${client.remoteAddress}`, `${Address.pipe("socket")}`)
+    }))
+
+  it.scopedLive("is lost when more comes than may be held, since it cannot be paused", () =>
+    Effect.gen(function*() {
+      const [client, server] = yield* joined({ maxUnread: 100_000, readBufferSize: 1000 })
+      yield* Effect.forkScoped(Effect.ignore(server.writeAll(Array.from({ length: 200 }, () => bytes(1000)))))
+      const reason = yield* client.closed
+      assert.deepInclude(reason, { _tag: "Lost" })
+      assert.deepInclude(reason._tag === "Lost" ? reason.error : {}, { _tag: "SocketOverflow", limit: 100_000 })
+    }))
+
+  it.scopedLive("that cannot be opened fails with the Socket's own error", () =>
+    Effect.gen(function*() {
+      const { address } = yield* Effect.scoped(Peer.listen(Address.tcp("127.0.0.1", 0)))
+      const socket = yield* Effect.provide(
+        Socket.makeWebSocket(`ws://127.0.0.1:${(address as Address.TcpAddress).port}`),
+        NodeSocket.layerWebSocketConstructor
+      )
+      assert.strictEqual((yield* Effect.flip(SocketTransport.fromSocket(socket))).reason, "Open")
+    }))
+})
+
+describe("a stock TCP socket as a transport", () => {
+  it.scopedLive("half-closes, if that is said", () =>
+    Effect.gen(function*() {
+      const { accept, address } = yield* Peer.listen(Address.tcp("127.0.0.1", 0))
+      const { host, port } = address as Address.TcpAddress
+      const socket = yield* NodeSocket.makeNet({ host, port, allowHalfOpen: true })
+      const transport = yield* SocketTransport.fromSocket(socket, { halfClose: true })
+      const peer = yield* accept
+      yield* transport.write(ascii("question"))
+      yield* transport.closeWrite
+      assert.strictEqual((yield* peer.readAll()).toString(), "question")
+      yield* peer.write("answer")
+      peer.end()
+      assert.strictEqual((yield* Peer.readAll(transport)).toString(), "answer")
+      yield* transport.closed
+    }))
+})
+
+describe("a Socket of the library as a transport", () => {
+  it.scopedLive("holds the peer back, whatever comes", () =>
+    Effect.gen(function*() {
+      const { accept, address } = yield* Peer.listen(Address.tcp("127.0.0.1", 0))
+      const { host, port } = address as Address.TcpAddress
+      const sent = Peer.pattern(8 * 1024 * 1024)
+      const transport = yield* Effect.flatMap(
+        Socket.Socket,
+        (socket) => SocketTransport.fromSocket(socket, { maxUnread: 200_000 })
+      ).pipe(
+        Effect.provide(PlatformSocket.layer({ host, port, concurrency: 1 })),
+        Effect.provide(NodeNetwork.layer)
+      )
+      const peer = yield* accept
+      yield* Effect.forkScoped(Effect.zipRight(peer.write(sent), Effect.sync(() => peer.end())))
+      yield* Peer.turns(20)
+      assert.isTrue((yield* Peer.readAll(transport)).equals(sent))
+    }))
+})
