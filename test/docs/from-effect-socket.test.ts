@@ -5,7 +5,7 @@ import * as Page from "../support/page.ts"
 describe("the page for users of Effect's Socket", () => {
   it.scopedLive("has programs that compile, and print what it says", () =>
     Effect.flatMap(
-      Page.open("from-effect-socket.md"),
+      Page.open("docs/from-effect-socket.md"),
       (page) => Effect.zipRight(Page.compiles(page), Page.prints(page))
     ), 60_000)
 })

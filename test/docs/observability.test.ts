@@ -5,7 +5,7 @@ import * as Page from "../support/page.ts"
 describe("the page about observability", () => {
   it.scopedLive("compiles, and prints what it says", () =>
     Effect.gen(function*() {
-      const page = yield* Page.open("observability.md")
+      const page = yield* Page.open("docs/observability.md")
       yield* Page.compiles(page)
       yield* Page.prints(page)
     }), 120_000)

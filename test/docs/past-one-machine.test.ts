@@ -6,7 +6,7 @@ import * as Page from "../support/page.ts"
 describe("the page about more than one machine", () => {
   it.scopedLive(
     "has programs that compile",
-    () => Effect.flatMap(Page.open("past-one-machine.md"), Page.compiles),
+    () => Effect.flatMap(Page.open("docs/past-one-machine.md"), Page.compiles),
     60_000
   )
 })

@@ -18,7 +18,7 @@ const count = 200
 describe("@effect/cluster, in four processes", () => {
   it.scopedLive("takes over the shards of a runner that is killed, and loses nothing", () =>
     Effect.gen(function*() {
-      const { folder } = yield* Page.open("past-one-machine.md")
+      const { folder } = yield* Page.open("docs/past-one-machine.md")
       const file = path.join(folder, "ledger.db")
       const start = (name: string, argument: number) =>
         run(process.execPath, ["--import", "tsx", path.join(folder, name), file, `${argument}`], { cwd: folder })

@@ -36,7 +36,7 @@ const folder = Effect.acquireRelease(
 export const open = (name: string): Effect.Effect<Page, never, Scope.Scope> =>
   Effect.flatMap(folder, (folder) =>
     Effect.promise(async () => {
-      const text = await fs.readFile(path.join(root, "docs", name), "utf8")
+      const text = await fs.readFile(path.join(root, name), "utf8")
       const blocks = [...text.matchAll(/```ts\n\/\/ (\S+)\n([^]*?)```\n(?:\n```text\n([^]*?)```)?/g)]
       assert.strictEqual(blocks.length, text.match(/^```ts$/gm)?.length, "each block of code has a name")
       const files = blocks.map(([, file]) => file!)
