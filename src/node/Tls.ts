@@ -469,10 +469,10 @@ export interface Options extends Transport.Limits {
  * The same with `truncation: "end"`: an end of the carrier is the end of the input, announced or not. That is for protocols
  * that tell by themselves where a message ends; in others somebody in between can cut off what the peer has said.
  *
- * Then there can be a faster way: Node's TLS lies straight on the socket of a TCP or UNIX transport, and costs a third less,
- * and half for bulk. It is taken where `transport` is one that was connected or accepted, without a layer in between. What
- * differs is that the carrier's counters are those of the new transport, that after this side's own end a reset may be
- * taken for the peer's, and that there is no `unwrap`.
+ * Then there can be a faster way: Node's TLS lies straight on the socket of a TCP or UNIX transport, and costs a third
+ * less. It is taken where `transport` is one that was connected or accepted, without a layer in between. What differs is
+ * that the carrier's counters are those of the new transport, that after this side's own end a reset may be taken for the
+ * peer's, and that there is no `unwrap`.
  *
  * @since 0.1.0
  * @category models

@@ -64,7 +64,7 @@ export abstract class TlsDriver<E, F> implements Driver {
 
   /**
    * One chunk after the other, since TLS has one write under way at a time: several at once Node would copy into one first
-   * (64 KiB echoed: 143 against 177 µs of CPU, most of it for the garbage).
+   * (64 KiB echoed: 143 against 177 µs of CPU).
    */
   write(chunks: ReadonlyArray<Uint8Array>, bytes: number): boolean {
     this.batch = chunks.length > 1 && bytes <= this.joinLimit ? [concat(chunks)] : chunks
