@@ -9,9 +9,8 @@ export class AcceptQueue<A> {
   closed = false
   private readonly limit: number
   private readonly items: Array<A> = []
-  // No Set: V8 makes the tables of one that is old in the old generation, and leaves each that is full there as garbage.
-  private takers: Array<() => void> = []
-  private closing: Array<() => void> = []
+  private readonly takers = new Set<() => void>()
+  private readonly closing = new Set<() => void>()
 
   constructor(limit: number) {
     this.limit = limit
@@ -29,7 +28,7 @@ export class AcceptQueue<A> {
       return false
     }
     this.items.push(item)
-    this.wake()
+    this.wake(this.takers)
     return true
   }
 
@@ -40,32 +39,27 @@ export class AcceptQueue<A> {
   /** Calls `notify`, once, when there is something to take or nothing will ever be. Everybody looks again then. */
   await(notify: () => void): () => void {
     if (this.items.length > 0 || this.closed) notify()
-    else this.takers.push(notify)
-    return () => {
-      this.takers = this.takers.filter((other) => other !== notify)
-    }
+    else this.takers.add(notify)
+    return () => void this.takers.delete(notify)
   }
 
   awaitClosed(notify: () => void): () => void {
     if (this.closed) notify()
-    else this.closing.push(notify)
-    return () => {
-      this.closing = this.closing.filter((other) => other !== notify)
-    }
+    else this.closing.add(notify)
+    return () => void this.closing.delete(notify)
   }
 
   /** What was still waiting. */
   close(): ReadonlyArray<A> {
     this.closed = true
-    this.wake()
-    for (const notify of this.closing.splice(0)) notify()
+    this.wake(this.takers)
+    this.wake(this.closing)
     return this.items.splice(0)
   }
 
-  private wake(): void {
-    if (this.takers.length === 0) return
-    const all = this.takers
-    this.takers = []
+  private wake(waiting: Set<() => void>): void {
+    const all = [...waiting]
+    waiting.clear()
     for (const notify of all) notify()
   }
 }

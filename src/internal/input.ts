@@ -67,7 +67,7 @@ export interface Source<E> {
   readonly noInput: (readiness: "lost" | "discarded") => E
 }
 
-/** The failure that there is no more input, whose error is made for those who look at it: it costs 4 µs and 1 KB. */
+/** The failure that there is no more input, whose error is made for those who look at it: it costs 4 µs. */
 export class NoInput<E> extends Immediate<never, E> {
   private readonly source: Source<E>
   private readonly readiness: "lost" | "discarded"

@@ -8,6 +8,7 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import { isTagged } from "effect/Predicate"
 import type { WriteAfterEnd } from "../ConnectionError.ts"
 import type { Driver, Events } from "../Driver.ts"
 import type { Pace } from "../NetworkLayer.ts"
@@ -224,7 +225,7 @@ export class TransportDriver<E> implements Driver {
 
   /** A loss is the watcher's to report, after the input that came before it. */
   private readonly writeFailed = (error: E | WriteAfterEnd): void => {
-    if (isWriteAfterEnd(error)) this.events.failed(this.options.endedBeneath())
+    if (isTagged(error, "WriteAfterEnd")) this.events.failed(this.options.endedBeneath())
   }
 
   readonly end = (): void => {
@@ -254,6 +255,3 @@ export class TransportDriver<E> implements Driver {
 
 const isUnattended = <E>(effect: Effect.Effect<void, E>): effect is Unattended<void, E, never> =>
   effect instanceof Unattended
-
-const isWriteAfterEnd = (error: unknown): error is WriteAfterEnd =>
-  typeof error === "object" && error !== null && "_tag" in error && error._tag === "WriteAfterEnd"

@@ -1,13 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { existsSync, readFileSync, writeFileSync } from "node:fs"
+import { readFileSync, writeFileSync } from "node:fs"
 import * as Address from "../../src/Address.ts"
 import * as Endpoint from "../../src/Endpoint.ts"
 import * as ProxyHeader from "../../src/framing/ProxyHeader.ts"
 import { encoded } from "../support/decoding.ts"
 import { Authority } from "../support/certificates.ts"
+import * as Haproxy from "../support/haproxy.ts"
 import * as Peer from "../support/peer.ts"
-import { has, run, tool } from "../support/tool.ts"
+import { has, tool } from "../support/tool.ts"
 
 const source = Address.tcp("203.0.113.7", 40000)
 const destination = Address.tcp("198.51.100.1", 443)
@@ -100,25 +101,10 @@ describe("--send-proxy", () => {
 const haproxy = (server: string, bind: string, send: string) =>
   Effect.gen(function*() {
     const directory = yield* Peer.directory
-    writeFileSync(
-      `${directory}/haproxy.cfg`,
-      `
-      global
-        stats socket ${directory}/ready
-      defaults
-        mode tcp
-        timeout connect 5s
-        timeout client 20s
-        timeout server 20s
-      listen front
-        bind unix@${directory}/front accept-proxy ${bind}
-        server server ${server} ${send}
-      `.replaceAll(/^ {6}/gm, "")
-    )
-    const program = yield* run("haproxy", ["-db", "-f", `${directory}/haproxy.cfg`])
-    const ready = () => program.exit !== undefined || existsSync(`${directory}/ready`)
-    yield* Effect.repeat(Effect.sleep("20 millis"), { until: ready })
-    assert.isUndefined(program.exit, program.stderr)
+    yield* Haproxy.start(directory, {
+      bind: `unix@${directory}/front accept-proxy ${bind}`,
+      server: `${server} ${send}`
+    })
     return `unix:${directory}/front`
   })
 

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { existsSync, readFileSync, writeFileSync } from "node:fs"
+import { readFileSync, writeFileSync } from "node:fs"
 import * as net from "node:net"
 import * as Address from "../../src/Address.ts"
 import * as ProxyHeader from "../../src/framing/ProxyHeader.ts"
@@ -10,6 +10,7 @@ import * as ProxyProtocol from "../../src/server/ProxyProtocol.ts"
 import type { Transport } from "../../src/Transport.ts"
 import { ascii, text } from "../support/bytes.ts"
 import { encoded } from "../support/decoding.ts"
+import * as Haproxy from "../support/haproxy.ts"
 import * as Peer from "../support/peer.ts"
 import { has, run } from "../support/tool.ts"
 
@@ -24,26 +25,11 @@ const haproxy = (options: {
     const directory = yield* Peer.directory
     const listener = yield* Unix.listen(Address.unix(`${directory}/server`))
     const bind = options.bind?.(directory) ?? `unix@${directory}/front`
-    writeFileSync(
-      `${directory}/haproxy.cfg`,
-      `
-      global
-        stats socket ${directory}/ready
-      defaults
-        mode tcp
-        timeout connect 5s
-        timeout client 20s
-        timeout server 20s
-      listen front
-        bind ${bind} ${options.accept ?? ""}
-        ${options.more ?? ""}
-        server server unix@${directory}/server ${options.send ?? ""}
-      `.replaceAll(/^ {6}/gm, "")
-    )
-    const program = yield* run("haproxy", ["-db", "-f", `${directory}/haproxy.cfg`])
-    const ready = () => program.exit !== undefined || existsSync(`${directory}/ready`)
-    yield* Effect.repeat(Effect.sleep("20 millis"), { until: ready })
-    assert.isUndefined(program.exit, program.stderr)
+    yield* Haproxy.start(directory, {
+      bind: `${bind} ${options.accept ?? ""}`,
+      server: `unix@${directory}/server ${options.send ?? ""}`,
+      more: options.more
+    })
     return { front: Address.unix(`${directory}/front`), listener, directory }
   })
 

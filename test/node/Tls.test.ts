@@ -54,14 +54,6 @@ suite("TLS (skipped: openssl is not installed)", () => {
         Effect.map(([left, right]) => [left, right].map((either) => either._tag === "Left" ? either.left : undefined))
       )
 
-  const echoes = <E>(one: Transport.Transport<E>, other: Transport.Transport<E>) =>
-    Effect.gen(function*() {
-      const sent = Peer.pattern(300_000)
-      yield* Effect.fork(other.forEach((chunk) => other.write(chunk)))
-      yield* Effect.fork(one.write(sent))
-      assert.isTrue(Buffer.from(yield* Transport.readExactly(one, sent.length)).equals(sent))
-    })
-
   describe("carries", () => {
     for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
       it.scopedLive(`bytes both ways, and half-closes, in ${version}`, () =>
@@ -110,7 +102,7 @@ suite("TLS (skipped: openssl is not installed)", () => {
     it.scopedLive("over TCP, and over the simulator", () =>
       Effect.gen(function*() {
         const transfer = (pair: readonly [Transport.Transport, Transport.Transport]) =>
-          Effect.flatMap(all(client()(pair[0]), server()(pair[1])), ([left, right]) => echoes(left, right))
+          Effect.flatMap(all(client()(pair[0]), server()(pair[1])), ([left, right]) => Peer.echoes(left, right))
         yield* Effect.flatMap(tcpPair({}), transfer)
         yield* simulated(Effect.scoped(Effect.flatMap(simPair({}), transfer)))
       }))
@@ -119,7 +111,7 @@ suite("TLS (skipped: openssl is not installed)", () => {
       Effect.gen(function*() {
         const [outer, inner] = yield* joined()
         const [left, right] = yield* all(client()(outer), server()(inner))
-        yield* echoes(left, right)
+        yield* Peer.echoes(left, right)
         yield* all(left.close, right.close)
         assert.strictEqual((yield* right.closed)._tag, "Clean")
       }))
@@ -259,7 +251,7 @@ suite("TLS (skipped: openssl is not installed)", () => {
           authorizationError: "UNABLE_TO_VERIFY_LEAF_SIGNATURE"
         })
         assert.strictEqual(asked.tls.peerCertificates[0]?.subject, "CN=stranger")
-        yield* echoes(one, asked)
+        yield* Peer.echoes(one, asked)
       }))
 
     it.scopedLive("tells a client of version 1.3 that its certificate is required", () =>
@@ -287,7 +279,7 @@ suite("TLS (skipped: openssl is not installed)", () => {
         )
         assert.deepInclude(other.tls, { authorized: true, authorizationError: undefined })
         assert.strictEqual(other.tls.peerCertificates[0]?.subject, "CN=somebody")
-        yield* echoes(one, other)
+        yield* Peer.echoes(one, other)
       }))
 
     it.scopedLive("anybody, if that is said", () =>
@@ -339,7 +331,7 @@ suite("TLS (skipped: openssl is not installed)", () => {
           const [resumed, there] = yield* all(client({ session })(again[0]), right(again[1]))
           assert.deepInclude(resumed.tls, { resumed: true, authorized: true })
           assert.isTrue(there.tls.resumed)
-          yield* echoes(resumed, there)
+          yield* Peer.echoes(resumed, there)
         }))
     }
 
@@ -374,7 +366,7 @@ suite("TLS (skipped: openssl is not installed)", () => {
           assert.isNull(load.unsafePoll())
           yield* Fiber.interrupt(load)
           assert.strictEqual(subjects.size, 2)
-          yield* echoes(kept, there)
+          yield* Peer.echoes(kept, there)
         }),
       20_000
     )
@@ -392,7 +384,7 @@ suite("TLS (skipped: openssl is not installed)", () => {
         assert.strictEqual(Buffer.from(first.subarray(0, 10)).toString(), "STARTTLS\r\n")
         yield* right.unread(first.subarray(10))
         const other = yield* server()(right)
-        yield* echoes(yield* Fiber.join(secured), other)
+        yield* Peer.echoes(yield* Fiber.join(secured), other)
       }))
   })
 
@@ -438,7 +430,7 @@ suite("TLS (skipped: openssl is not installed)", () => {
           assert.strictEqual((yield* one.closed)._tag, "Clean")
           // And up again.
           const [again, there] = yield* all(client()(ours), server()(theirs))
-          yield* echoes(again, there)
+          yield* Peer.echoes(again, there)
         }))
     }
 

@@ -43,14 +43,6 @@ suite("TLS on sockets (skipped: openssl is not installed)", () => {
     both(client(pair[0]), server(pair[1]))
   const overTcp = Effect.flatMap(tcpPair({ lingerTimeout: 0 }), secured)
 
-  const echoes = <E>(one: Transport.Transport<E>, other: Transport.Transport<E>) =>
-    Effect.gen(function*() {
-      const sent = Peer.pattern(300_000)
-      yield* Effect.fork(other.forEach((chunk) => other.write(chunk)))
-      yield* Effect.fork(one.write(sent))
-      assert.isTrue(Buffer.from(yield* Transport.readExactly(one, sent.length)).equals(sent))
-    })
-
   describe("takes any end for the peer's own", () => {
     const pairs = [["TCP", tcpPair], ["UNIX sockets", unixPair], ["memory", MemoryTransport.pair]] as const
     for (const [name, makePair] of pairs) {
@@ -111,7 +103,7 @@ suite("TLS on sockets (skipped: openssl is not installed)", () => {
       assert.strictEqual(text(first.subarray(0, 10)), "STARTTLS\r\n")
       yield* right.unread(first.subarray(10))
       const other = yield* server(right)
-      yield* echoes(yield* Fiber.join(upgraded), other)
+      yield* Peer.echoes(yield* Fiber.join(upgraded), other)
     }))
 
   it.scopedLive("hears of an end that came right behind the handshake", () =>

@@ -2,6 +2,7 @@
  * The other end of a test: a plain `node:net` socket, which shows what really went over the wire. A peer reads nothing
  * until it is told to, and is destroyed with the Scope.
  */
+import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
@@ -16,6 +17,7 @@ import type { ListenOptions } from "../../src/Network.ts"
 import * as Tcp from "../../src/node/Tcp.ts"
 import * as Unix from "../../src/node/Unix.ts"
 import type { Transport } from "../../src/Transport.ts"
+import { readExactly } from "../../src/Transport.ts"
 
 /** Whoever waits looks again whenever something has happened. */
 class Happenings {
@@ -345,3 +347,12 @@ export const pattern = (size: number): Buffer => {
   for (let at = 0, number = 0; at + 4 <= size; at += block.length) bytes.writeUInt32LE(number++, at)
   return bytes
 }
+
+/** What one end writes comes back from the other one, byte for byte: more than their buffers hold. */
+export const echoes = <E>(one: Transport<E>, other: Transport<E>) =>
+  Effect.gen(function*() {
+    const sent = pattern(300_000)
+    yield* Effect.fork(other.forEach((chunk) => other.write(chunk)))
+    yield* Effect.fork(one.write(sent))
+    assert.isTrue(Buffer.from(yield* readExactly(one, sent.length)).equals(sent))
+  })

@@ -5,6 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import { isTagged } from "effect/Predicate"
 import { Duplex } from "node:stream"
 import type { TLSSocket } from "node:tls"
 import { async } from "../../internal/async.ts"
@@ -183,7 +184,7 @@ export class TlsCarrier<E> extends Duplex implements Carrier<E> {
     if (rest < 0) return done()
     this.fork(Effect.match(this.transport.writeAll(chunks.slice(rest)), {
       onFailure: (error) => {
-        if (isWriteAfterEnd(error)) this.onEndedBeneath()
+        if (isTagged(error, "WriteAfterEnd")) this.onEndedBeneath()
       },
       onSuccess: () => done()
     }))
@@ -194,6 +195,3 @@ export class TlsCarrier<E> extends Duplex implements Carrier<E> {
     this.fork(Effect.match(this.transport.closeWrite, { onFailure: () => {}, onSuccess: () => done() }))
   }
 }
-
-const isWriteAfterEnd = (error: unknown): boolean =>
-  typeof error === "object" && error !== null && "_tag" in error && error._tag === "WriteAfterEnd"

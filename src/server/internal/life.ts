@@ -206,7 +206,7 @@ export class Life {
   }
 }
 
-/** Stands for a loss: an error for each costs a connection that its peer resets 5 µs and 2 KB. */
+/** Stands for a loss whose error nobody asks for, see `NoInput`. */
 const untold: Exit.Exit<never, "lost"> = Exit.fail("lost")
 
 const isGraceful = (connection: Connection, handled: Exit.Exit<void, unknown>): boolean =>
