@@ -214,6 +214,22 @@ describe("Rule", () => {
       assert.isTrue(sizes.slice(0, -1).every((size) => size >= 80 && size <= 120))
     }))
 
+  it.live("slice: what was lost and comes in pieces is sent again once, not once for each piece", () =>
+    Effect.gen(function*() {
+      const pieces = yield* simulated(Effect.scoped(Effect.gen(function*() {
+        const { client, server, sim } = yield* connected
+        yield* sim.apply(Rule.slice({ size: 10 }))
+        yield* sim.apply(Rule.drop({ from: "client", for: "1 second" }))
+        yield* client.write(bytes(5000))
+        yield* client.closeWrite
+        assert.deepStrictEqual(yield* readAll(server), bytes(5000))
+        return sim.trace().filter((event) =>
+          event._tag === "Segment" && event.fate === "delivered" && event.payload.length > 0
+        ).length
+      })))
+      assert.strictEqual(pieces, 500)
+    }))
+
   it.live("duplicate: of a connection attempt too, and nobody notices", () =>
     Effect.gen(function*() {
       const rules = [Rule.duplicate({ after: "100 millis" })]

@@ -349,7 +349,8 @@ export class TcpConnection implements Driver {
 
   private advance(acknowledgement: number): void {
     const { now } = this.kernel.agenda
-    let first = this.sent[0]
+    const before = this.sent[0]
+    let first = before
     while (first !== undefined && first.segment.sequence + lengthOf(first.segment) <= acknowledgement) {
       this.sent.shift()
       this.sentBytes -= first.segment.payload.length
@@ -360,8 +361,9 @@ export class TcpConnection implements Driver {
     }
     this.acknowledged = acknowledgement
     this.roundTrip.recover()
-    // Go-back-N: what was lost with the first is lost as well, and is not waited for one by one.
-    if (first?.again === true) this.resend()
+    // Go-back-N: what was lost with the first is lost as well, and is not waited for one by one. Of one that comes in pieces
+    // each is acknowledged, and the rest of it is on its way.
+    if (first?.again === true && first !== before) this.resend()
   }
 
   private receiveData(segment: Segment): void {
