@@ -114,7 +114,7 @@ export interface ResolvedLimits {
  * @category constructors
  */
 export const resolveLimits = (limits: Transport.Limits = {}): ResolvedLimits => {
-  const highWaterMark = limits.highWaterMark ?? 65536
+  const highWaterMark = limits.highWaterMark ?? 262_144
   const resolved = {
     readBufferSize: limits.readBufferSize ?? 65536,
     highWaterMark,

@@ -278,7 +278,7 @@ export interface TransportStats {
 export interface Limits {
   /** How much is read ahead of the consumer, in bytes: 65536. 0 takes input only when a reader waits for it. */
   readonly readBufferSize?: number | undefined
-  /** Buffered bytes from which on writers wait: 65536. At least 1. */
+  /** Buffered bytes from which on writers wait: 262144. At least 1. */
   readonly highWaterMark?: number | undefined
   /** Buffered bytes down to which waiting writers stay out: a quarter of the high-water mark. */
   readonly lowWaterMark?: number | undefined

@@ -33,8 +33,8 @@ describe("resolveLimits", () => {
   it("fills in the defaults", () => {
     assert.deepStrictEqual(Driver.resolveLimits(), {
       readBufferSize: 65536,
-      highWaterMark: 65536,
-      lowWaterMark: 16384,
+      highWaterMark: 262_144,
+      lowWaterMark: 65536,
       lingerTimeout: 1000,
       closeTimeout: 5000
     })
@@ -55,7 +55,7 @@ describe("resolveLimits", () => {
     [{ readBufferSize: NaN }, "readBufferSize is 0 or more bytes, not NaN"],
     [{ highWaterMark: 0 }, "highWaterMark is at least 1 byte, not 0"],
     [{ highWaterMark: NaN }, "highWaterMark is at least 1 byte, not NaN"],
-    [{ lowWaterMark: -1 }, "lowWaterMark is at least 0 and below the highWaterMark 65536, not -1"],
+    [{ lowWaterMark: -1 }, "lowWaterMark is at least 0 and below the highWaterMark 262144, not -1"],
     [{ highWaterMark: 10, lowWaterMark: 10 }, "lowWaterMark is at least 0 and below the highWaterMark 10, not 10"]
   ]
   for (const [limits, message] of wrong) {

@@ -30,6 +30,8 @@ let deferred: Array<Deferred> = []
 /** Events and flushes that are under way: the outermost one flushes. */
 let depth = 0
 let scheduled = false
+/** The event loop is about to bring more, see `hold`. */
+let held = false
 
 /** When the event loop has turned. */
 const immediately: (run: () => void) => void = typeof setImmediate === "function"
@@ -78,6 +80,14 @@ export const defer = (work: Deferred): void => {
   schedule()
 }
 
+/**
+ * What the event that is under way puts off waits for the next event, or until the event loop has turned: for a driver that
+ * sees that more comes at once, so that the answers to all of it leave together.
+ */
+export const hold = (): void => {
+  held = depth > 0
+}
+
 /** Runs fibers within the turn that wakes them; in a microtask, if it is no event that does. */
 export const scheduler: Scheduler.Scheduler = Scheduler.make(
   (run, priority) => {
@@ -96,15 +106,19 @@ const schedule = (): void => {
 
 const isDue = (): boolean => due.length > 0 || others.buckets.length > 0
 
+/** Something was put off that nothing holds. */
+const isLeaving = (): boolean => deferred.length > 0 && !held
+
 const flush = (): void => {
   scheduled = false
   depth++
-  for (let pass = 0; pass < passLimit && (isDue() || deferred.length > 0); pass++) {
+  for (let pass = 0; pass < passLimit && (isDue() || isLeaving()); pass++) {
     if (isDue()) takeDue().forEach(attempt)
     // Not before nobody is due any more: what all of them write leaves together.
     if (!isDue()) runDeferred()
   }
   runDeferred()
+  held = false
   depth--
   if (isDue() || deferred.length > 0) putOff(takeDue())
 }
@@ -139,7 +153,7 @@ const resume = event(() => {
 })
 
 const runDeferred = (): void => {
-  if (deferred.length === 0) return
+  if (!isLeaving()) return
   const now = deferred
   deferred = []
   for (let index = 0; index < now.length; index++) {

@@ -122,6 +122,36 @@ describe("an event", () => {
     assert.deepStrictEqual(noted, ["first", "woken", "second"])
   })
 
+  it("that holds what is put off leaves it to the next one, which need not come in the same turn", async () => {
+    const { defer, noted, task } = noting()
+    event(() => {
+      Turn.hold()
+      task("a", () => defer("first"))
+    })
+    assert.deepStrictEqual(noted, ["a"])
+    await microtasks()
+    assert.deepStrictEqual(noted, ["a"])
+    event(() => task("b", () => defer("second")))
+    assert.deepStrictEqual(noted, ["a", "b", "first", "second"])
+    event(() => {
+      Turn.hold()
+      defer("third")
+    })
+    await turned()
+    assert.deepStrictEqual(noted, ["a", "b", "first", "second", "third"])
+  })
+
+  it("is held by nobody from without", async () => {
+    const { defer, noted } = noting()
+    Turn.hold()
+    event(() => defer("event"))
+    Turn.hold()
+    defer("microtask")
+    assert.deepStrictEqual(noted, ["event"])
+    await microtasks()
+    assert.deepStrictEqual(noted, ["event", "microtask"])
+  })
+
   it("within an event is over with the outer one", () => {
     const { defer, noted, task } = noting()
     event(() => {

@@ -24,9 +24,11 @@ export const driverOf = (stream: Duplex): StreamDriver<Duplex> | undefined => (s
 // Listeners are functions of the module, which find their driver on the stream: a closure for each of them would cost
 // every idle connection its memory.
 const onData = Turn.event(function(this: Carried, chunk: Uint8Array) {
-  const events = this[driverKey]?.events
-  events?.turned()
-  events?.received(chunk)
+  const driver = this[driverKey]
+  if (driver === undefined) return
+  if (chunk.length >= driver.fullRead) Turn.hold()
+  driver.events.turned()
+  driver.events.received(chunk)
 })
 const onEnd = Turn.event(function(this: Carried) {
   this[driverKey]?.onEnd()
@@ -50,6 +52,10 @@ export abstract class StreamDriver<S extends Duplex> implements Driver {
   readonly events: Events<SystemFailure>
   protected readonly stream: S
   private flowing = false
+  /** Who reads so many bytes at once reads on at once: there is probably more. */
+  get fullRead(): number {
+    return Number.POSITIVE_INFINITY
+  }
 
   constructor(stream: S, events: Events<SystemFailure>) {
     this.stream = stream

@@ -118,6 +118,43 @@ for (const { name, open } of Peer.openings) {
   })
 }
 
+describe("answered", () => {
+  const last = Buffer.from("last")
+
+  for (const { name, open } of Peer.openings) {
+    it.scopedLive(`reads that fill their buffer leave together, when the last of them is there (${name})`, () =>
+      Effect.gen(function*() {
+        const { transport } = yield* open()
+        const socket = transport.unsafeHandle as net.Socket
+        const writes: Array<ReadonlyArray<number>> = []
+        socket._writev = (chunks, done) => {
+          writes.push(chunks.map(({ chunk }) => (chunk as Uint8Array).length))
+          done()
+        }
+        socket._write = (chunk: Uint8Array, _, done) => {
+          writes.push([chunk.length])
+          done()
+        }
+        yield* Effect.fork(transport.forEach(transport.write))
+        yield* Peer.eventually(() => transport.stats().pulling)
+        const full = () => socket.emit("data", Buffer.alloc(largestRead))
+        full()
+        full()
+        assert.deepStrictEqual(writes, [])
+        socket.emit("data", last)
+        assert.deepStrictEqual(writes.splice(0), [[largestRead, largestRead, last.length]])
+        // Nothing came after all.
+        full()
+        yield* Peer.eventually(() => writes.length > 0)
+        assert.deepStrictEqual(writes.splice(0), [[largestRead]])
+        // Not beyond the mark, 256 KiB.
+        for (let count = 0; count < 5; count++) full()
+        assert.deepStrictEqual(writes, [[largestRead, largestRead, largestRead, largestRead]])
+        yield* transport.abort
+      }))
+  }
+})
+
 describe("relayed", () => {
   for (const carrier of Peer.carriers) {
     it.scopedLive(`D12 a fast source and a slow sink keep memory bounded, in both directions (${carrier})`, () =>
