@@ -61,6 +61,8 @@ export class SocketOverflow extends Data.TaggedError("SocketOverflow")<{
  * - A half-close only if `halfClose` says so; and once the peer has ended, a stock Socket cannot be written to.
  * - No reset: `abort` closes it. No `noDelay` and `keepAlive`. No addresses.
  * - Each write of the transport is a message of a WebSocket; the borders of messages are not kept when reading.
+ * - A WebSocket takes every write at once, and holds without a bound what its peer does not read: `write` never suspends.
+ * - A WebSocket that breaks (code 1006) ends in order, unless its `closeCodeIsError` says otherwise.
  *
  * Fails as the Socket's `run` does: with `Open` and its like before it is open, and later wherever the transport fails. A
  * close code that the Socket takes for an error is one here; the others are the end of input.

@@ -1,41 +1,63 @@
-import { describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as fs from "node:fs/promises"
-import * as path from "node:path"
 import * as Page from "../support/page.ts"
 
-/** Both servers of the page, each with a client of its own. */
-const clients = `
+const guide = "docs/from-twisted.md"
+
+describe("the guide from Twisted", () => {
+  it.scopedLive("compiles", () => Effect.flatMap(Page.open(guide), Page.compiles), 60_000)
+
+  it.scopedLive(
+    "has a server of callbacks that says hello, echoes, and tells how it ended",
+    () =>
+      Effect.gen(function*() {
+        const port = yield* Page.freePort
+        const page = yield* Page.open(guide, { ports: { 4000: port } })
+        yield* Page.write(
+          page,
+          "main.ts",
+          `
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import { program } from "./callbacks.ts"
+
+NodeRuntime.runMain(program)
+`
+        )
+        const server = yield* Page.start(page, "main.ts")
+        const client = yield* Page.connect(port)
+        yield* client.write("what?")
+        assert.strictEqual((yield* client.readBytes(12)).toString(), "hello\r\nwhat?")
+        client.end()
+        yield* server.until(() => /lost\s+Clean/.test(server.output))
+      }),
+    60_000
+  )
+
+  it.scopedLive("has the same one without callbacks", () =>
+    Effect.gen(function*() {
+      const page = yield* Page.open(guide)
+      yield* Page.write(
+        page,
+        "asked.ts",
+        `
 import * as Effect from "effect/Effect"
-import * as Logger from "effect/Logger"
-import * as LogLevel from "effect/LogLevel"
 import * as MemoryTransport from "effect-transport/memory/MemoryTransport"
 import * as Protocol from "effect-transport/Protocol"
 import * as Transport from "effect-transport/Transport"
-import * as callbacks from "./callbacks.ts"
-import * as effects from "./echo.ts"
+import { echo } from "./echo.ts"
 
-const said = (server: (transport: Transport.Transport) => Effect.Effect<unknown, unknown>) =>
-  Effect.gen(function*() {
-    const [client, transport] = yield* MemoryTransport.pair()
-    yield* Effect.fork(Effect.zipRight(server(transport), transport.close))
-    yield* client.write(new TextEncoder().encode("what?"))
-    const answer = yield* Transport.readExactly(client, 12)
-    yield* client.closeWrite
-    return JSON.stringify(new TextDecoder().decode(answer))
-  }).pipe(Effect.scoped, Logger.withMinimumLogLevel(LogLevel.None))
+const asked = Effect.gen(function*() {
+  const [client, transport] = yield* MemoryTransport.pair()
+  yield* Effect.fork(Effect.zipRight(Protocol.handler(echo)(transport), transport.close))
+  yield* client.write(new TextEncoder().encode("what?"))
+  const answer = yield* Transport.readExactly(client, 12)
+  yield* client.closeWrite
+  return JSON.stringify(new TextDecoder().decode(answer))
+})
 
-console.log(await Effect.runPromise(said(Protocol.handler(callbacks.echo))))
-console.log(await Effect.runPromise(said(Protocol.handler(effects.echo))))
+console.log(await Effect.runPromise(Effect.scoped(asked)))
 `
-
-describe("the guide from Twisted", () => {
-  it.scopedLive("has the same server twice: both say hello and echo", () =>
-    Effect.gen(function*() {
-      const page = yield* Page.open("docs/from-twisted.md")
-      yield* Page.compiles(page)
-      yield* Effect.promise(() => fs.writeFile(path.join(page.folder, "clients.ts"), clients))
-      const answer = `"hello\\r\\nwhat?"\n`
-      yield* Page.prints({ ...page, printed: new Map([["clients.ts", answer + answer]]) })
+      )
+      assert.strictEqual(yield* Page.output(page, "asked.ts"), `"hello\\r\\nwhat?"\n`)
     }), 60_000)
 })

@@ -1,17 +1,9 @@
 import { createClient } from "@libsql/client"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Address from "../../src/Address.ts"
 import * as path from "node:path"
 import * as Page from "../support/page.ts"
-import * as Peer from "../support/peer.ts"
 import { run } from "../support/tool.ts"
-
-/** A port that is free now: runners have to know it of each other. */
-const freePort = Effect.map(
-  Effect.scoped(Peer.listen(Address.tcp("127.0.0.1", 0))),
-  ({ address }) => (address as Address.TcpAddress).port
-)
 
 const count = 200
 
@@ -24,7 +16,7 @@ describe("@effect/cluster, in four processes", () => {
         run(process.execPath, ["--import", "tsx", path.join(folder, name), file, `${argument}`], { cwd: folder })
 
       const runners = yield* Effect.forEach([1, 2, 3], () =>
-        Effect.flatMap(freePort, (port) =>
+        Effect.flatMap(Page.freePort, (port) =>
           Effect.map(start("runner.ts", port), (program) => ({ program, name: `127.0.0.1:${port}` }))))
       yield* Effect.forEach(
         runners,

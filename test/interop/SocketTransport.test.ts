@@ -76,6 +76,17 @@ describe("a WebSocket as a transport", () => {
       assert.deepInclude(reason._tag === "Lost" ? reason.error : {}, { _tag: "SocketOverflow", limit: 100_000 })
     }))
 
+  it.scopedLive("opens where nothing is interrupted, as in an HttpApp", () =>
+    Effect.gen(function*() {
+      const { client } = yield* webSockets
+      assert.isNull(
+        yield* Effect.flatMap(
+          Effect.uninterruptible(SocketTransport.fromSocket(client)),
+          (transport) => Effect.zipRight(transport.closeWrite, transport.pull)
+        )
+      )
+    }))
+
   it.scopedLive("that cannot be opened fails with the Socket's own error", () =>
     Effect.gen(function*() {
       const { address } = yield* Effect.scoped(Peer.listen(Address.tcp("127.0.0.1", 0)))

@@ -56,7 +56,8 @@ export class SocketDriver<F> implements Driver {
     const opened = Effect.unsafeMakeLatch(false)
     this.running = this.options.fork(Effect.interruptible(this.socket.run(this.received, { onOpen: opened.open })))
     this.running.addObserver(this.ended)
-    return Effect.raceFirst(opened.await, Fiber.join(this.running))
+    // Who loses is interrupted also where nothing else is, as in an HttpApp, which would wait for it for ever.
+    return Effect.raceFirst(Effect.interruptible(opened.await), Effect.interruptible(Fiber.join(this.running)))
   })
 
   // --- reading -----------------------------------------------------------------
