@@ -26,10 +26,13 @@
  * @since 0.1.0
  */
 import * as Data from "effect/Data"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
 import * as Equal from "effect/Equal"
 import * as Address from "./Address.ts"
+import { backlog, file, listenPort, mode, noMode, remotePort, timeout } from "./internal/endpointFields.ts"
+import type { Field, Fields, Schemes } from "./internal/endpointText.ts"
+import { describe, parse, quoted, written } from "./internal/endpointText.ts"
 
 /**
  * Listen on a TCP port (Twisted's `TCP4ServerEndpoint` and `TCP6ServerEndpoint`).
@@ -174,6 +177,19 @@ export class HaproxyServer extends Data.TaggedClass("HaproxyServer")<{
   }
 }
 
+interface Dialling {
+  /** A name to resolve, as it was written, or an IP literal, in its canonical spelling. */
+  readonly host: string
+  /** From 1 to 65535. */
+  readonly port: number
+  /** How long connecting may take, handshake and all, in whole milliseconds, up to a timer's 2147483647; undefined leaves it to others. */
+  readonly timeout: Duration.Duration | undefined
+  /** The IP literal of the local interface to connect from; undefined lets the system choose. */
+  readonly bindAddress: string | undefined
+}
+
+interface DiallingOptions extends Pick<Dialling, "host" | "port">, Partial<Pick<Dialling, "timeout" | "bindAddress">> {}
+
 /**
  * Connect to a TCP port of a host, which may be a name (Twisted's `HostnameEndpoint` and `TCP4ClientEndpoint`).
  *
@@ -182,7 +198,7 @@ export class HaproxyServer extends Data.TaggedClass("HaproxyServer")<{
  * @example
  * ```ts
  * import * as Endpoint from "effect-transport/Endpoint"
- * import * as Duration from "effect/Duration"
+ * import type * as Duration from "effect/Duration"
  *
  * const endpoint = new Endpoint.TcpClient({ host: "example.com", port: 443, timeout: Duration.millis(2500) })
  * console.log(Endpoint.format(endpoint)) // tcp:example.com:443:timeout=2.5
@@ -191,22 +207,8 @@ export class HaproxyServer extends Data.TaggedClass("HaproxyServer")<{
  * @since 0.1.0
  * @category models
  */
-export class TcpClient extends Data.TaggedClass("TcpClient")<{
-  /** A name to resolve, as it was written, or an IP literal, in its canonical spelling. */
-  readonly host: string
-  /** From 1 to 65535. */
-  readonly port: number
-  /** How long connecting may take, in whole milliseconds, up to a timer's 2147483647; undefined leaves it to others. */
-  readonly timeout: Duration.Duration | undefined
-  /** The IP literal of the local interface to connect from; undefined lets the system choose. */
-  readonly bindAddress: string | undefined
-}> {
-  constructor(options: {
-    readonly host: string
-    readonly port: number
-    readonly timeout?: Duration.Duration | undefined
-    readonly bindAddress?: string | undefined
-  }) {
+export class TcpClient extends Data.TaggedClass("TcpClient")<Dialling> {
+  constructor(options: DiallingOptions) {
     super({
       host: valid("host", host, options.host),
       port: valid("port", remotePort, options.port),
@@ -224,46 +226,38 @@ export class TcpClient extends Data.TaggedClass("TcpClient")<{
  * @since 0.1.0
  * @category models
  */
-export class TlsClient extends Data.TaggedClass("TlsClient")<{
-  /** A name to resolve, as it was written, or an IP literal, in its canonical spelling. */
-  readonly host: string
-  /** From 1 to 65535. */
-  readonly port: number
-  /** The path of the certificates to trust, in PEM; undefined trusts the roots that the system or the runtime has. */
-  readonly trustRoots: string | undefined
-  /** The path of this side's certificate, in PEM; undefined shows none, and goes with an undefined key. */
-  readonly certificate: string | undefined
-  /** The path of its private key, in PEM. */
-  readonly privateKey: string | undefined
-  /** Whom the certificate has to be for, if that is not the host; undefined is the host. */
-  readonly serverName: string | undefined
-  /** How long connecting may take, handshake and all, in whole milliseconds; undefined leaves it to others. */
-  readonly timeout: Duration.Duration | undefined
-  /** The IP literal of the local interface to connect from; undefined lets the system choose. */
-  readonly bindAddress: string | undefined
-}> {
-  constructor(options: {
-    readonly host: string
-    readonly port: number
-    readonly trustRoots?: string | undefined
-    /** With a certificate or a key alone, one file holds both. */
-    readonly certificate?: string | undefined
-    readonly privateKey?: string | undefined
-    readonly serverName?: string | undefined
-    readonly timeout?: Duration.Duration | undefined
-    readonly bindAddress?: string | undefined
-  }) {
+export class TlsClient extends Data.TaggedClass("TlsClient")<
+  Dialling & {
+    /** The path of the certificates to trust, in PEM; undefined trusts the roots that the system or the runtime has. */
+    readonly trustRoots: string | undefined
+    /** The path of this side's certificate, in PEM; undefined shows none, and goes with an undefined key. */
+    readonly certificate: string | undefined
+    /** The path of its private key, in PEM. */
+    readonly privateKey: string | undefined
+    /** Whom the certificate has to be for, if that is not the host; undefined is the host. */
+    readonly serverName: string | undefined
+  }
+> {
+  constructor(
+    options: DiallingOptions & {
+      readonly trustRoots?: string | undefined
+      /** With a certificate or a key alone, one file holds both. */
+      readonly certificate?: string | undefined
+      readonly privateKey?: string | undefined
+      readonly serverName?: string | undefined
+    }
+  ) {
+    const { bindAddress, host: dialled, port, timeout } = new TcpClient(options)
     const serverName = valid("serverName", host, options.serverName)
-    const carrier = new TcpClient(options)
     super({
-      host: carrier.host,
-      port: carrier.port,
+      host: dialled,
+      port,
+      timeout,
+      bindAddress,
       trustRoots: valid("trustRoots", file, options.trustRoots),
       certificate: valid("certificate", file, options.certificate ?? options.privateKey),
       privateKey: valid("privateKey", file, options.privateKey ?? options.certificate),
-      serverName: serverName === carrier.host ? undefined : serverName,
-      timeout: carrier.timeout,
-      bindAddress: carrier.bindAddress
+      serverName: serverName === dialled ? undefined : serverName
     })
   }
 }
@@ -348,7 +342,7 @@ export class EndpointError extends Data.TaggedError("EndpointError")<{
  * @category parsing
  */
 export const parseServer = (description: string): Either.Either<ServerEndpoint, EndpointError> =>
-  parseWith(description, serverSchemes)
+  Either.mapLeft(parse(description, serverSchemes), (fault) => new EndpointError({ description, ...fault }))
 
 /**
  * Reads the description of a client.
@@ -366,7 +360,7 @@ export const parseServer = (description: string): Either.Either<ServerEndpoint, 
  * @category parsing
  */
 export const parseClient = (description: string): Either.Either<ClientEndpoint, EndpointError> =>
-  parseWith(description, clientSchemes)
+  Either.mapLeft(parse(description, clientSchemes), (fault) => new EndpointError({ description, ...fault }))
 
 /**
  * The shortest description of an endpoint, without what is the default anyway: `parseServer` or `parseClient` reads an
@@ -386,22 +380,13 @@ export const parseClient = (description: string): Either.Either<ClientEndpoint, 
  */
 export const format = (endpoint: ServerEndpoint | ClientEndpoint): string => {
   switch (endpoint._tag) {
-    case "TcpServer": {
-      const { host, port } = endpoint.address
-      return describe("tcp", [listenPort.write(port)], {
-        interface: host === defaultInterface ? undefined : host,
-        backlog: written(backlog, endpoint.backlog)
-      })
-    }
+    case "TcpServer":
+      return describe("tcp", [listenPort.write(endpoint.address.port)], listeningKeys(endpoint))
     case "TlsServer": {
       const { address, certificate, privateKey, trustRoots } = endpoint
-      return describe("tls", [listenPort.write(address.port)], {
-        privateKey,
-        certKey: certificate === privateKey ? undefined : certificate,
-        trustRoots,
-        interface: address.host === defaultInterface ? undefined : address.host,
-        backlog: written(backlog, endpoint.backlog)
-      })
+      const certKey = certificate === privateKey ? undefined : certificate
+      const keys = { privateKey, certKey, trustRoots, ...listeningKeys(endpoint) }
+      return describe("tls", [listenPort.write(address.port)], keys)
     }
     case "UnixServer":
       return describe("unix", [unixAddress.write(endpoint.address)], {
@@ -413,25 +398,29 @@ export const format = (endpoint: ServerEndpoint | ClientEndpoint): string => {
         trusted: Equal.equals(endpoint.trusted, thisMachine) ? undefined : trusted.write(endpoint.trusted)
       })
     case "TcpClient":
-      return describe("tcp", [endpoint.host, remotePort.write(endpoint.port)], {
-        timeout: written(timeout, endpoint.timeout),
-        bindAddress: endpoint.bindAddress
-      })
-    case "TlsClient":
-      return describe("tls", [endpoint.host, remotePort.write(endpoint.port)], {
-        trustRoots: endpoint.trustRoots,
-        certificate: endpoint.certificate,
-        privateKey: endpoint.privateKey === endpoint.certificate ? undefined : endpoint.privateKey,
-        serverName: endpoint.serverName,
-        timeout: written(timeout, endpoint.timeout),
-        bindAddress: endpoint.bindAddress
-      })
+      return describe("tcp", [endpoint.host, remotePort.write(endpoint.port)], diallingKeys(endpoint))
+    case "TlsClient": {
+      const { certificate, host, port, serverName, trustRoots } = endpoint
+      const privateKey = endpoint.privateKey === certificate ? undefined : endpoint.privateKey
+      const keys = { trustRoots, certificate, privateKey, serverName, ...diallingKeys(endpoint) }
+      return describe("tls", [host, remotePort.write(port)], keys)
+    }
     case "UnixClient":
       return describe("unix", [unixAddress.write(endpoint.address)], {
         timeout: written(timeout, endpoint.timeout)
       })
   }
 }
+
+const listeningKeys = ({ address, backlog: count }: TcpServer | TlsServer) => ({
+  interface: address.host === defaultInterface ? undefined : address.host,
+  backlog: written(backlog, count)
+})
+
+const diallingKeys = ({ bindAddress, timeout: duration }: TcpClient | TlsClient) => ({
+  timeout: written(timeout, duration),
+  bindAddress
+})
 
 /**
  * The client description with which one reaches a listener that is bound to the address, ready to be pasted:
@@ -465,17 +454,8 @@ const defaultInterface = "127.0.0.1"
 const loopbackOf: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" }
 
 // -----------------------------------------------------------------------------
-// what a field may hold: the rule for its text, and through its text for its value
+// fields that hold addresses
 // -----------------------------------------------------------------------------
-
-interface Field<A> {
-  /** Completes "expected …" and "must be …". */
-  readonly expected: string
-  /** A value as it stands in a description, or undefined if none is right. */
-  readonly example: string | undefined
-  readonly read: (text: string) => A | undefined
-  readonly write: (value: A) => string
-}
 
 /** What a constructor keeps: the value in its canonical form. What cannot be written and read back is refused. */
 function valid<A>(name: string, field: Field<A>, value: A): A
@@ -489,25 +469,6 @@ function valid<A>(name: string, field: Field<A>, value: A | undefined): A | unde
   }
   return canonical
 }
-
-const written = <A>(field: Field<A>, value: A | undefined): string | undefined =>
-  value === undefined ? undefined : field.write(value)
-
-// What listen(2) and setTimeout take at most: a signed 32-bit integer.
-const int32Max = 2_147_483_647
-
-const wholeNumber = (min: number, max: number, example: string): Field<number> => ({
-  expected: `a whole number from ${min} to ${max}`,
-  example,
-  read: (text) => /^\d{1,10}$/.test(text) && Number(text) >= min && Number(text) <= max ? Number(text) : undefined,
-  write: String
-})
-
-const listenPort = wholeNumber(0, 65535, "8080")
-
-const remotePort = wholeNumber(1, 65535, "443")
-
-const backlog = wholeNumber(1, int32Max, "128")
 
 const literal: Field<string> = {
   expected: "an IP address",
@@ -527,30 +488,6 @@ const host: Field<string> = {
 // URL standard has it), which getaddrinfo(3) would read in its own way: 127.1, 010.0.0.1.
 const hostName = /^(?!(?:.*\.)?\d+\.?$)[^\s\p{Cc}:/@%[\]\\]+$/u
 
-const timeout: Field<Duration.Duration> = {
-  expected: "a number of seconds above 0 and up to 2147483.647",
-  example: "2.5",
-  read: (text) => {
-    const millis = /^\d+(?:\.\d+)?$/.test(text) ? Math.round(Number(text) * 1000) : 0
-    return millis > 0 && millis <= int32Max ? Duration.millis(millis) : undefined
-  },
-  write: (duration) => String(Duration.toSeconds(duration))
-}
-
-const mode: Field<number> = {
-  expected: "three or four octal digits up to 0777",
-  example: "660",
-  read: (text) => /^0?[0-7]{3}$/.test(text) ? parseInt(text, 8) : undefined,
-  write: (bits) => bits.toString(8).padStart(3, "0")
-}
-
-const noMode: Field<number> = {
-  ...mode,
-  expected: "no mode, as an abstract address has no file",
-  example: undefined,
-  read: () => undefined
-}
-
 // sun_path has 108 bytes with the closing NUL on Linux, unix(7).
 const longestPath = 107
 
@@ -563,13 +500,6 @@ const unixAddress: Field<Address.UnixAddress> = {
     return new TextEncoder().encode(address.path).length <= longestPath ? address : undefined
   },
   write: (address) => address.isUnnamed ? "" : Address.format(address)
-}
-
-const file: Field<string> = {
-  expected: "the path of a file in PEM",
-  example: "/etc/tls/example.pem",
-  read: (text) => text === "" || text.includes("\0") ? undefined : text,
-  write: (path) => path
 }
 
 const trusted: Field<ReadonlyArray<string>> = {
@@ -596,59 +526,36 @@ const thisMachine = Data.array(["127.0.0.0/8", "::1", "unix"])
 // the schemes
 // -----------------------------------------------------------------------------
 
-interface Scheme<A> {
-  /** A whole description, for error messages. */
-  readonly example: string
-  /** The keys that must be given, in the order in which their values may stand without a key. */
-  readonly positional: ReadonlyArray<string>
-  /** The keys that may be given. */
-  readonly keyword: ReadonlyArray<string>
-  readonly read: (fields: Fields) => Either.Either<A, EndpointError>
-}
-
-type Schemes<A> = Readonly<Record<string, Scheme<A>>>
-
-interface Fields {
-  readonly required: <A>(key: string, field: Field<A>) => Either.Either<A, EndpointError>
-  readonly optional: <A>(key: string, field: Field<A>) => Either.Either<A | undefined, EndpointError>
-  /** A whole description as a value. */
-  readonly description: <A>(key: string, schemes: Schemes<A>) => Either.Either<A, EndpointError>
-}
+/** Of whatever listens on a TCP port. */
+const listening = (fields: Fields) =>
+  Either.map(
+    Either.all({
+      port: fields.required("port", listenPort),
+      host: fields.optional("interface", literal),
+      backlog: fields.optional("backlog", backlog)
+    }),
+    ({ backlog, host, port }) => ({ address: Address.tcp(host ?? defaultInterface, port), backlog })
+  )
 
 const plainServerSchemes: Schemes<TcpServer | TlsServer | UnixServer> = {
   tcp: {
     example: "tcp:8080:interface=127.0.0.1",
     positional: ["port"],
     keyword: ["interface", "backlog"],
-    read: (fields) =>
-      Either.gen(function*() {
-        const port = yield* fields.required("port", listenPort)
-        const host = yield* fields.optional("interface", literal)
-        return new TcpServer({
-          address: Address.tcp(host ?? defaultInterface, port),
-          backlog: yield* fields.optional("backlog", backlog)
-        })
-      })
+    read: (fields) => Either.map(listening(fields), (options) => new TcpServer(options))
   },
   tls: {
     example: "tls:443:privateKey=key.pem:certKey=cert.pem",
     positional: ["port", "privateKey"],
     keyword: ["certKey", "trustRoots", "interface", "backlog"],
-    read: (fields) =>
-      Either.gen(function*() {
-        const port = yield* fields.required("port", listenPort)
-        const privateKey = yield* fields.required("privateKey", file)
-        const certificate = yield* fields.optional("certKey", file)
-        const trustRoots = yield* fields.optional("trustRoots", file)
-        const host = yield* fields.optional("interface", literal)
-        return new TlsServer({
-          address: Address.tcp(host ?? defaultInterface, port),
-          privateKey,
-          certificate,
-          trustRoots,
-          backlog: yield* fields.optional("backlog", backlog)
-        })
+    read: (fields) => {
+      const own = Either.all({
+        privateKey: fields.required("privateKey", file),
+        certificate: fields.optional("certKey", file),
+        trustRoots: fields.optional("trustRoots", file)
       })
+      return Either.zipWith(listening(fields), own, (options, own) => new TlsServer({ ...options, ...own }))
+    }
   },
   unix: {
     example: "unix:/run/app.sock:mode=660",
@@ -672,229 +579,56 @@ const serverSchemes: Schemes<ServerEndpoint> = {
     example: "haproxy:tcp\\:8080:trusted=10.0.0.0/8",
     positional: ["server"],
     keyword: ["trusted"],
-    read: (fields) =>
-      Either.gen(function*() {
-        return new HaproxyServer({
-          server: yield* fields.description("server", plainServerSchemes),
-          trusted: yield* fields.optional("trusted", trusted)
-        })
+    read: (fields) => {
+      const options = Either.all({
+        server: fields.description("server", plainServerSchemes),
+        trusted: fields.optional("trusted", trusted)
       })
+      return Either.map(options, (options) => new HaproxyServer(options))
+    }
   }
 }
+
+/** Of whatever connects to a TCP port. */
+const dialling = (fields: Fields) =>
+  Either.all({
+    host: fields.required("host", host),
+    port: fields.required("port", remotePort),
+    timeout: fields.optional("timeout", timeout),
+    bindAddress: fields.optional("bindAddress", literal)
+  })
 
 const clientSchemes: Schemes<ClientEndpoint> = {
   tcp: {
     example: "tcp:example.com:443:timeout=5",
     positional: ["host", "port"],
     keyword: ["timeout", "bindAddress"],
-    read: (fields) =>
-      Either.gen(function*() {
-        return new TcpClient({
-          host: yield* fields.required("host", host),
-          port: yield* fields.required("port", remotePort),
-          timeout: yield* fields.optional("timeout", timeout),
-          bindAddress: yield* fields.optional("bindAddress", literal)
-        })
-      })
+    read: (fields) => Either.map(dialling(fields), (options) => new TcpClient(options))
   },
   tls: {
     example: "tls:example.com:443:timeout=5",
     positional: ["host", "port"],
     keyword: ["trustRoots", "certificate", "privateKey", "serverName", "timeout", "bindAddress"],
-    read: (fields) =>
-      Either.gen(function*() {
-        return new TlsClient({
-          host: yield* fields.required("host", host),
-          port: yield* fields.required("port", remotePort),
-          trustRoots: yield* fields.optional("trustRoots", file),
-          certificate: yield* fields.optional("certificate", file),
-          privateKey: yield* fields.optional("privateKey", file),
-          serverName: yield* fields.optional("serverName", host),
-          timeout: yield* fields.optional("timeout", timeout),
-          bindAddress: yield* fields.optional("bindAddress", literal)
-        })
+    read: (fields) => {
+      const own = Either.all({
+        trustRoots: fields.optional("trustRoots", file),
+        certificate: fields.optional("certificate", file),
+        privateKey: fields.optional("privateKey", file),
+        serverName: fields.optional("serverName", host)
       })
+      return Either.zipWith(dialling(fields), own, (options, own) => new TlsClient({ ...options, ...own }))
+    }
   },
   unix: {
     example: "unix:/run/app.sock:timeout=5",
     positional: ["path"],
     keyword: ["timeout"],
-    read: (fields) =>
-      Either.gen(function*() {
-        return new UnixClient({
-          address: yield* fields.required("path", unixAddress),
-          timeout: yield* fields.optional("timeout", timeout)
-        })
+    read: (fields) => {
+      const options = Either.all({
+        address: fields.required("path", unixAddress),
+        timeout: fields.optional("timeout", timeout)
       })
-  }
-}
-
-// -----------------------------------------------------------------------------
-// from text to fields
-// -----------------------------------------------------------------------------
-
-/** What is read: the whole description, or one that is a value in it, unescaped. */
-interface Source {
-  /** The whole. */
-  readonly description: string
-  readonly text: string
-  /** Where a character of the text, or its end, stands in the whole. */
-  readonly positionAt: (index: number) => number
-}
-
-/** One field of a description, unescaped; positions are indices into the whole description. */
-interface Part {
-  readonly key: string | undefined
-  readonly value: string
-  readonly position: number
-  /** Of each character of the value, and of its end. */
-  readonly valuePositions: ReadonlyArray<number>
-}
-
-const parseWith = <A>(description: string, schemes: Schemes<A>): Either.Either<A, EndpointError> =>
-  parse({ description, text: description, positionAt: (index) => index }, schemes)
-
-const parse = <A>(source: Source, schemes: Schemes<A>): Either.Either<A, EndpointError> =>
-  Either.gen(function*() {
-    const [first, ...rest] = yield* split(source)
-    const scheme = yield* schemeOf(source, first, schemes)
-    return yield* scheme.read(yield* assign(source, scheme, rest))
-  })
-
-/** Splits at unescaped colons, each field at its first unescaped equals sign. */
-const split = ({ description, positionAt, text }: Source): Either.Either<[Part, ...Array<Part>], EndpointError> => {
-  const partAt = (index: number) => ({
-    key: undefined as string | undefined,
-    value: "",
-    position: positionAt(index),
-    valuePositions: [] as Array<number>
-  })
-  let last = partAt(0)
-  const parts: [Part, ...Array<Part>] = [last]
-  for (let index = 0; index < text.length; index++) {
-    const character = text[index]!
-    if (character === ":") {
-      last.valuePositions.push(positionAt(index))
-      last = partAt(index + 1)
-      parts.push(last)
-      // What has a colon is no key, but a description or a path.
-    } else if (character === "=" && last.key === undefined && !last.value.includes(":")) {
-      last.key = last.value
-      last.value = ""
-      last.valuePositions = []
-    } else {
-      last.valuePositions.push(positionAt(index))
-      if (character === "\\" && ++index === text.length) {
-        const expected = "a character after it (a backslash is written \\\\)"
-        return fail(description, positionAt(index - 1), "a lone backslash", expected)
-      }
-      last.value += text[index]!
+      return Either.map(options, (options) => new UnixClient(options))
     }
   }
-  last.valuePositions.push(positionAt(text.length))
-  return Either.right(parts)
-}
-
-const schemeOf = <A>(
-  { description, positionAt }: Source,
-  { key, value }: Part,
-  schemes: Schemes<A>
-): Either.Either<Scheme<A>, EndpointError> => {
-  const found = key === undefined ? value : `${key}=${value}`
-  if (Object.hasOwn(schemes, found)) return Either.right(schemes[found]!)
-  const lowerCase = found.toLowerCase()
-  const examples = Object.values(schemes).map(({ example }) => example)
-  return fail(
-    description,
-    positionAt(0),
-    found === "" ? "no scheme" : `the unknown scheme ${quoted(found)}`,
-    Object.hasOwn(schemes, lowerCase)
-      ? `${lowerCase} in lower case, as in ${schemes[lowerCase]!.example}`
-      : `${oneOf(Object.keys(schemes))}, as in ${oneOf(examples)}`
-  )
-}
-
-/** Gives each part its key: named ones first, so that a value without a key fills the next place that is still free. */
-const assign = (
-  { description, positionAt, text }: Source,
-  { example, keyword, positional }: Scheme<unknown>,
-  parts: ReadonlyArray<Part>
-): Either.Either<Fields, EndpointError> => {
-  const keys = [...positional, ...keyword]
-  const given = new Map<string, Part>()
-  for (const part of parts) {
-    if (part.key === undefined) continue
-    if (!keys.includes(part.key)) {
-      const found = `the unknown key ${quoted(part.key)}`
-      const expected = `one of ${keys.join(", ")}, as in ${example} (an equals sign in a value is written \\=)`
-      return fail(description, part.position, found, expected)
-    }
-    if (given.has(part.key)) {
-      return fail(description, part.position, `the key ${part.key} again`, `each key once, as in ${example}`)
-    }
-    given.set(part.key, part)
-  }
-  const free = positional.filter((key) => !given.has(key))
-  for (const part of parts) {
-    if (part.key !== undefined) continue
-    const key = free.shift()
-    if (key === undefined) {
-      const found = `the surplus value ${quoted(part.value)}`
-      const expected = `key=value with ${oneOf(keyword)}, as in ${example} (a colon in a value is written \\:)`
-      return fail(description, part.position, found, expected)
-    }
-    given.set(key, part)
-  }
-
-  const optional: Fields["optional"] = (key, field) => {
-    const part = given.get(key)
-    if (part === undefined) return Either.right(undefined)
-    const value = field.read(part.value)
-    if (value !== undefined) return Either.right(value)
-    const expected = field.example === undefined ? field.expected : `${field.expected}, as in ${key}=${field.example}`
-    return fail(description, part.valuePositions[0]!, `the ${key} ${quoted(part.value)}`, expected)
-  }
-  const missing = (key: string, expected: string) =>
-    fail(description, positionAt(text.length), `no ${key}`, `${expected}, as in ${example}`)
-  const required: Fields["required"] = (key, field) =>
-    Either.flatMap(
-      optional(key, field),
-      (value) => value === undefined ? missing(key, field.expected) : Either.right(value)
-    )
-  const nested: Fields["description"] = (key, schemes) => {
-    const part = given.get(key)
-    if (part === undefined) return missing(key, "a description, quoted")
-    return parse({ description, text: part.value, positionAt: (index) => part.valuePositions[index]! }, schemes)
-  }
-  return Either.right({ required, optional, description: nested })
-}
-
-const fail = (
-  description: string,
-  position: number,
-  found: string,
-  expected: string
-): Either.Either<never, EndpointError> => Either.left(new EndpointError({ description, position, found, expected }))
-
-const oneOf = (all: ReadonlyArray<string>): string =>
-  all.length < 2 ? all.join() : `${all.slice(0, -1).join(", ")} or ${all.at(-1)}`
-
-/** In quotes, without control characters, but each backslash as it was typed. */
-const quoted = (text: string): string => JSON.stringify(text).replaceAll("\\\\", "\\")
-
-// -----------------------------------------------------------------------------
-// from fields to text
-// -----------------------------------------------------------------------------
-
-const describe = (
-  scheme: string,
-  positional: ReadonlyArray<string>,
-  keyword: Readonly<Record<string, string | undefined>>
-): string => {
-  const fields = positional.map((value) => value.replace(/[\\:=]/g, "\\$&"))
-  for (const [key, value] of Object.entries(keyword)) {
-    // After its key an equals sign is a character like any other.
-    if (value !== undefined) fields.push(`${key}=${value.replace(/[\\:]/g, "\\$&")}`)
-  }
-  return [scheme, ...fields].join(":")
 }
