@@ -16,12 +16,13 @@ import type * as Scope from "effect/Scope"
 import type { Address } from "./Address.ts"
 import * as ConnectionError from "./ConnectionError.ts"
 import { async } from "./internal/async.ts"
-import type { Timers } from "./internal/connection.ts"
+import type { Condition, Timers } from "./internal/connection.ts"
 import { Connection } from "./internal/connection.ts"
 import { Immediate } from "./internal/immediate.ts"
 import { forEach, Pull } from "./internal/input.ts"
 import { inspected } from "./internal/inspecting.ts"
 import { timersOf } from "./internal/timers.ts"
+import type { Started } from "./internal/unattended.ts"
 import { Unattended } from "./internal/unattended.ts"
 import type { Waiter } from "./internal/writeBuffer.ts"
 import * as Transport from "./Transport.ts"
@@ -224,7 +225,7 @@ class DrivenTransport<F, E> implements Transport.Transport<Lost<E>> {
   constructor(carrier: Carrier<F>, timers: Timers, describe: Describe<F, E>) {
     this.carrier = carrier
     this.describe = describe
-    this.connection = new Connection<F>((connection) => carrier.driver(connection), carrier.limits, timers)
+    this.connection = new Connection<F>(carrier, carrier.limits, timers)
   }
 
   get localAddress() {
@@ -479,10 +480,35 @@ class Ending<F, E> extends Unattended<void, never, never> {
     return this.transport.untilOver
   }
 
-  start(done: (rest: Effect.Effect<void>) => void): () => void {
+  start(done: (rest: Effect.Effect<void>) => void): Started {
     const { connection } = this.transport
     connection[this.how]()
-    return connection.awaitCondition(() => connection.state === "closed", () => done(Exit.void))
+    const closed = new Closed(connection, done)
+    connection.await(closed)
+    return closed
+  }
+}
+
+/** Waits until nothing is left of a connection. */
+class Closed<F> implements Condition, Started {
+  private readonly connection: Connection<F>
+  private readonly done: (rest: Effect.Effect<void>) => void
+
+  constructor(connection: Connection<F>, done: (rest: Effect.Effect<void>) => void) {
+    this.connection = connection
+    this.done = done
+  }
+
+  holds(): boolean {
+    return this.connection.state === "closed"
+  }
+
+  notify(): void {
+    this.done(Exit.void)
+  }
+
+  stop(): void {
+    this.connection.forget(this)
   }
 }
 

@@ -90,7 +90,8 @@ export type Members<E> = Partial<Omit<Transport.Transport<E>, Transport.TypeId |
 export interface Pace {
   /**
    * Suspends until some of so many bytes may pass, and tells how many: at least 1, at most all. It takes nothing: it may be
-   * asked again, or interrupted, before anything has passed.
+   * asked again, or interrupted, before anything has passed. It is run as soon as it is made; an answer that is there
+   * already (`Effect.succeed`) costs no fiber.
    */
   readonly ready: (bytes: number) => Effect.Effect<number>
   /** So many bytes have passed. */

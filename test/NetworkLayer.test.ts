@@ -459,6 +459,17 @@ describe("buffered", () => {
       assert.strictEqual(spent, 1)
     }))
 
+  it.scoped("a pace that lets byte after byte pass at once passes any number of them", () =>
+    Effect.gen(function*() {
+      const pace: NetworkLayer.Pace = { ready: () => Effect.succeed(1), spend: () => {} }
+      const { peer, transport } = yield* buffered({}, { read: pace, write: pace })
+      yield* Effect.fork(Effect.zipRight(peer.forEach(peer.write), peer.closeWrite))
+      const reading = yield* Effect.fork(readAll(transport))
+      yield* transport.write(counting(20_000))
+      yield* transport.closeWrite
+      assert.deepStrictEqual(yield* Fiber.join(reading), counting(20_000))
+    }))
+
   it.scoped("it can be made where nothing can be interrupted", () =>
     Effect.gen(function*() {
       const [carrier] = yield* MemoryTransport.pair()

@@ -8,9 +8,9 @@ export class AcceptQueue<A> {
   refused = 0
   closed = false
   private readonly limit: number
-  private readonly items: Array<A> = []
-  private readonly takers = new Set<() => void>()
-  private readonly closing = new Set<() => void>()
+  private items: Array<A> = []
+  private takers: ReadonlyArray<() => void> = []
+  private closing: ReadonlyArray<() => void> = []
 
   constructor(limit: number) {
     this.limit = limit
@@ -27,8 +27,10 @@ export class AcceptQueue<A> {
       this.refused++
       return false
     }
-    this.items.push(item)
-    this.wake(this.takers)
+    // Most often it is the only one: a push onto an empty array would make room for 17.
+    if (this.items.length > 0) this.items.push(item)
+    else this.items = [item]
+    this.wakeTakers()
     return true
   }
 
@@ -39,27 +41,33 @@ export class AcceptQueue<A> {
   /** Calls `notify`, once, when there is something to take or nothing will ever be. Everybody looks again then. */
   await(notify: () => void): () => void {
     if (this.items.length > 0 || this.closed) notify()
-    else this.takers.add(notify)
-    return () => void this.takers.delete(notify)
+    else this.takers = [...this.takers, notify]
+    return () => {
+      this.takers = this.takers.filter((other) => other !== notify)
+    }
   }
 
   awaitClosed(notify: () => void): () => void {
     if (this.closed) notify()
-    else this.closing.add(notify)
-    return () => void this.closing.delete(notify)
+    else this.closing = [...this.closing, notify]
+    return () => {
+      this.closing = this.closing.filter((other) => other !== notify)
+    }
   }
 
   /** What was still waiting. */
   close(): ReadonlyArray<A> {
     this.closed = true
-    this.wake(this.takers)
-    this.wake(this.closing)
+    this.wakeTakers()
+    const { closing } = this
+    this.closing = []
+    for (const notify of closing) notify()
     return this.items.splice(0)
   }
 
-  private wake(waiting: Set<() => void>): void {
-    const all = [...waiting]
-    waiting.clear()
-    for (const notify of all) notify()
+  private wakeTakers(): void {
+    const { takers } = this
+    this.takers = []
+    for (const notify of takers) notify()
   }
 }

@@ -5,6 +5,7 @@
  *
  * @internal
  */
+import { ChunkQueue } from "./chunkQueue.ts"
 import type * as ConnectionState from "./connectionState.ts"
 import { transitions } from "./connectionState.ts"
 import type { Waiter } from "./writeBuffer.ts"
@@ -92,7 +93,7 @@ export interface Reader {
 }
 
 /** Somebody who waits until something holds of the connection. */
-interface Condition {
+export interface Condition {
   readonly holds: () => boolean
   readonly notify: () => void
 }
@@ -114,7 +115,7 @@ export class Connection<F> {
   private readonly limits: Limits
   private readonly timers: Timers
   private readonly driver: Driver
-  private readonly input: Array<Uint8Array> = []
+  private readonly input = new ChunkQueue()
   private inputBytes = 0
   /** The input has ended, and nothing that came before it was dropped. */
   private inputEnded = false
@@ -136,12 +137,16 @@ export class Connection<F> {
   private closeDeadline = 0
   private conditions: Array<Condition> = []
 
-  constructor(driver: (connection: Connection<F>) => Driver, limits: Limits, timers: Timers) {
+  constructor(
+    carrier: { readonly driver: (connection: Connection<F>) => Driver },
+    limits: Limits,
+    timers: Timers
+  ) {
     this.limits = limits
     this.timers = timers
     this.writes = new WriteBuffer(limits.highWaterMark, limits.lowWaterMark)
     this.lastRead = this.lastWrite = timers.now()
-    this.driver = driver(this)
+    this.driver = carrier.driver(this)
   }
 
   // ---------------------------------------------------------------------------
@@ -293,7 +298,7 @@ export class Connection<F> {
 
   private dropInput(): void {
     if (this.inputBytes > 0) this.inputEnded = false
-    this.input.length = 0
+    this.input.clear()
     this.inputBytes = 0
   }
 
@@ -426,14 +431,24 @@ export class Connection<F> {
     this.dispatch("released")
   }
 
-  /** Calls `notify` once `holds`; it is asked now, when bytes have moved, and when a direction or the connection has ended. */
+  /** Tells it once it holds; it is asked now, when bytes have moved, and when a direction or the connection has ended. */
+  await(condition: Condition): void {
+    if (condition.holds()) condition.notify()
+    else if (this.conditions.length > 0) this.conditions.push(condition)
+    // Not pushed: that makes room for 17, and most often it is the only one.
+    else this.conditions = [condition]
+  }
+
+  /** It does not wait any more. */
+  forget(condition: Condition): void {
+    this.conditions = this.conditions.filter((other) => other !== condition)
+  }
+
+  /** Calls `notify` once `holds`, see `await`; gives what ends the wait. */
   awaitCondition(holds: () => boolean, notify: () => void): () => void {
     const condition = { holds, notify }
-    if (holds()) notify()
-    else this.conditions.push(condition)
-    return () => {
-      this.conditions = this.conditions.filter((other) => other !== condition)
-    }
+    this.await(condition)
+    return () => this.forget(condition)
   }
 
   private wakeConditions(): void {
@@ -441,10 +456,12 @@ export class Connection<F> {
     // Not in place: who is told may come back at once.
     const all = this.conditions
     this.conditions = []
-    for (const condition of all) {
-      if (condition.holds()) condition.notify()
-      else this.conditions.push(condition)
-    }
+    const left = all.filter((condition) => {
+      const holds = condition.holds()
+      if (holds) condition.notify()
+      return !holds
+    })
+    if (left.length > 0) this.conditions = [...left, ...this.conditions]
   }
 
   private lose(loss: Loss<F>, event: "abort" | "failed" | "closeExpired"): void {

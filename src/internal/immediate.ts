@@ -19,8 +19,17 @@ export const advance = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<
   effect instanceof Immediate ? effect.commit() : effect
 
 /** Nothing is left of it: it has succeeded, and nobody has to run it. */
-export const isDone = (effect: unknown): boolean =>
-  effect === Exit.void || Exit.isExit(effect) && Exit.isSuccess(effect)
+export const isDone = <A, E, R>(effect: Effect.Effect<A, E, R>): effect is Exit.Success<A, E> =>
+  (effect as unknown) === Exit.void || Exit.isExit(effect) && Exit.isSuccess(effect)
+
+/** `Effect.flatMap` of an effect that is to be run now, in this place: what is left of the two. */
+export const next = <A, E, R, B, E2, R2>(
+  effect: Effect.Effect<A, E, R>,
+  f: (value: A) => Effect.Effect<B, E2, R2>
+): Effect.Effect<B, E | E2, R | R2> => {
+  const rest = advance(effect)
+  return isDone(rest) ? f(rest.value) : Effect.flatMap(rest, f)
+}
 
 interface Handlers<E, E2, R> {
   readonly onFailure: (error: E) => Effect.Effect<void, E2, R>

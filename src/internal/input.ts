@@ -16,6 +16,7 @@ import type { Connection, Reader } from "./connection.ts"
 import { concurrentPull } from "./connection.ts"
 import { advance, Immediate, isDone } from "./immediate.ts"
 import * as Turn from "./turn.ts"
+import type { Started } from "./unattended.ts"
 import { Unattended } from "./unattended.ts"
 
 type Resume<A, E, R> = (effect: Effect.Effect<A, E, R>) => void
@@ -136,10 +137,10 @@ class ForEach<E, E2, R> extends Unattended<void, E | E2, R> {
     return Effect.async((resume) => new Handling(this).begin(resume, currentFiber()))
   }
 
-  start(done: Resume<void, E | E2, R>): () => void {
+  start(done: Resume<void, E | E2, R>): Started {
     const handling = new Handling(this)
     handling.begin(done, undefined)
-    return () => handling.stop()
+    return handling
   }
 }
 

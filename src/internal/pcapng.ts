@@ -76,16 +76,25 @@ export interface CapturedPacket {
   readonly comment?: string | undefined
 }
 
-export const enhancedPacket = (packet: CapturedPacket): Uint8Array => {
-  const { length } = packet.bytes
-  const header = words(packet.interface, 0, 0, length, length)
-  new DataView(header.buffer).setBigUint64(4, packet.at)
-  return block(
-    6,
-    header,
-    padded(packet.bytes),
-    ...packet.comment === undefined ? [] : [field(1, text(packet.comment))],
-    field(2, words(packet.direction === "in" ? 1 : 2)),
-    endOfFields
-  )
+/** Written in place: there is one for each packet. */
+export const enhancedPacket = ({ at, bytes, comment, direction, interface: seenAt }: CapturedPacket): Uint8Array => {
+  const commented = comment === undefined ? undefined : field(1, text(comment))
+  const fieldsAt = 28 + (bytes.length + 3 & ~3)
+  const flagsAt = fieldsAt + (commented?.length ?? 0)
+  const length = flagsAt + 16
+  const result = new Uint8Array(length)
+  const view = new DataView(result.buffer)
+  view.setUint32(0, 6)
+  view.setUint32(4, length)
+  view.setUint32(8, seenAt)
+  view.setBigUint64(12, at)
+  view.setUint32(20, bytes.length)
+  view.setUint32(24, bytes.length)
+  result.set(bytes, 28)
+  if (commented !== undefined) result.set(commented, fieldsAt)
+  // The field of flags, 4 bytes long, and the end of the fields, which is 0.
+  view.setUint32(flagsAt, 0x00020004)
+  view.setUint32(flagsAt + 4, direction === "in" ? 1 : 2)
+  view.setUint32(length - 4, length)
+  return result
 }

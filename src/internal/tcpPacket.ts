@@ -5,7 +5,6 @@
  */
 import ipaddr from "ipaddr.js"
 import type { TcpAddress } from "../Address.ts"
-import { concat } from "./bytes.ts"
 
 export interface TcpPacket {
   readonly source: TcpAddress
@@ -37,15 +36,24 @@ const hopLimit = 64
 export const handshakeOptions = (mss: number, windowShift: number): Uint8Array =>
   Uint8Array.of(2, 4, mss >> 8, mss & 0xff, 1, 3, 3, windowShift)
 
-/** The bytes of an address: 4 or 16. A zone has no place in a packet. */
-export const addressBytes = ({ hostWithoutZone }: TcpAddress): Uint8Array =>
-  Uint8Array.from(ipaddr.parse(hostWithoutZone).toByteArray())
+const parsed = new WeakMap<TcpAddress, Uint8Array>()
+
+/** The bytes of an address, not to be changed: 4 or 16. A zone has no place in a packet. */
+export const addressBytes = (address: TcpAddress): Uint8Array => {
+  let bytes = parsed.get(address)
+  if (bytes === undefined) {
+    bytes = Uint8Array.from(ipaddr.parse(address.hostWithoutZone).toByteArray())
+    parsed.set(address, bytes)
+  }
+  return bytes
+}
 
 /** RFC 1071: of 16-bit words, the last of which may lack a byte. */
-const sum = (bytes: Uint8Array): number => {
+const sum = (bytes: Uint8Array, from: number, to: number): number => {
   let total = 0
-  for (let at = 0; at < bytes.length; at += 2) total += bytes[at]! << 8 | (bytes[at + 1] ?? 0)
-  return total
+  const even = to - (to - from) % 2
+  for (let at = from; at < even; at += 2) total += bytes[at]! << 8 | bytes[at + 1]!
+  return even < to ? total + (bytes[even]! << 8) : total
 }
 
 const checksum = (total: number): number => {
@@ -54,26 +62,8 @@ const checksum = (total: number): number => {
   return ~folded & 0xffff
 }
 
-const segmentOf = (packet: TcpPacket): Uint8Array => {
-  const { options = new Uint8Array(0), payload } = packet
-  const headerLength = 20 + options.length
-  const segment = new Uint8Array(headerLength + payload.length)
-  const view = new DataView(segment.buffer)
-  view.setUint16(0, packet.source.port)
-  view.setUint16(2, packet.destination.port)
-  view.setUint32(4, packet.sequence)
-  view.setUint32(8, packet.ack ? packet.acknowledgement : 0)
-  view.setUint8(12, headerLength << 2)
-  view.setUint8(13, (packet.fin ? 1 : 0) | (packet.syn ? 2 : 0) | (packet.rst ? 4 : 0) | (packet.ack ? 16 : 0))
-  view.setUint16(14, packet.window)
-  segment.set(options, 20)
-  segment.set(payload, headerLength)
-  return segment
-}
-
-const ipv4Header = (source: Uint8Array, destination: Uint8Array, length: number, identification: number) => {
-  const header = new Uint8Array(20)
-  const view = new DataView(header.buffer)
+/** Without addresses and checksum. */
+const writeIpv4Header = (view: DataView, length: number, identification: number) => {
   view.setUint8(0, 0x45)
   view.setUint16(2, 20 + length)
   view.setUint16(4, identification)
@@ -81,38 +71,50 @@ const ipv4Header = (source: Uint8Array, destination: Uint8Array, length: number,
   view.setUint16(6, 0x4000)
   view.setUint8(8, hopLimit)
   view.setUint8(9, tcp)
-  header.set(source, 12)
-  header.set(destination, 16)
-  view.setUint16(10, checksum(sum(header)))
-  return header
 }
 
-const ipv6Header = (source: Uint8Array, destination: Uint8Array, length: number) => {
-  const header = new Uint8Array(40)
-  const view = new DataView(header.buffer)
+/** Without addresses. */
+const writeIpv6Header = (view: DataView, length: number) => {
   view.setUint8(0, 0x60)
   view.setUint16(4, length)
   view.setUint8(6, tcp)
   view.setUint8(7, hopLimit)
-  header.set(source, 8)
-  header.set(destination, 24)
-  return header
+}
+
+/** Without options and checksum. */
+const writeTcpHeader = (view: DataView, at: number, packet: TcpPacket, length: number) => {
+  view.setUint16(at, packet.source.port)
+  view.setUint16(at + 2, packet.destination.port)
+  view.setUint32(at + 4, packet.sequence)
+  view.setUint32(at + 8, packet.ack ? packet.acknowledgement : 0)
+  view.setUint8(at + 12, length << 2)
+  view.setUint8(at + 13, (packet.fin ? 1 : 0) | (packet.syn ? 2 : 0) | (packet.rst ? 4 : 0) | (packet.ack ? 16 : 0))
+  view.setUint16(at + 14, packet.window)
 }
 
 export const tcpPacket = (packet: TcpPacket): Uint8Array => {
-  if (packet.payload.length > maxPayload) {
-    throw new RangeError(`A packet can carry ${maxPayload} bytes at most, but has ${packet.payload.length}`)
+  const { options, payload } = packet
+  if (payload.length > maxPayload) {
+    throw new RangeError(`A packet can carry ${maxPayload} bytes at most, but has ${payload.length}`)
   }
   const source = addressBytes(packet.source)
   const destination = addressBytes(packet.destination)
-  const segment = segmentOf(packet)
-  // With the pseudo-header of RFC 9293 §3.1, which both versions of IP have.
-  const total = sum(source) + sum(destination) + tcp + segment.length + sum(segment)
-  new DataView(segment.buffer).setUint16(16, checksum(total))
-  return concat([
-    source.length === 4
-      ? ipv4Header(source, destination, segment.length, packet.identification ?? 0)
-      : ipv6Header(source, destination, segment.length),
-    segment
-  ])
+  const ipLength = source.length === 4 ? 20 : 40
+  const headerLength = 20 + (options?.length ?? 0)
+  const length = headerLength + payload.length
+  const bytes = new Uint8Array(ipLength + length)
+  const view = new DataView(bytes.buffer)
+  if (ipLength === 20) writeIpv4Header(view, length, packet.identification ?? 0)
+  else writeIpv6Header(view, length)
+  // The last of the header, in both versions.
+  const addresses = ipLength - 2 * source.length
+  bytes.set(source, addresses)
+  bytes.set(destination, addresses + source.length)
+  if (ipLength === 20) view.setUint16(10, checksum(sum(bytes, 0, 20)))
+  writeTcpHeader(view, ipLength, packet, headerLength)
+  if (options !== undefined) bytes.set(options, ipLength + 20)
+  bytes.set(payload, ipLength + headerLength)
+  // With the pseudo-header of RFC 9293 §3.1: the addresses, which stand right before the segment, protocol and length.
+  view.setUint16(ipLength + 16, checksum(tcp + length + sum(bytes, addresses, bytes.length)))
+  return bytes
 }

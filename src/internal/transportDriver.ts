@@ -14,8 +14,9 @@ import type { Driver, Events } from "../Driver.ts"
 import type { Pace } from "../NetworkLayer.ts"
 import type { CloseReason, Transport } from "../Transport.ts"
 import { async } from "./async.ts"
-import { advance, isDone } from "./immediate.ts"
+import { advance, isDone, next } from "./immediate.ts"
 import * as Turn from "./turn.ts"
+import type { Started } from "./unattended.ts"
 import { Unattended } from "./unattended.ts"
 import { WriteBuffer } from "./writeBuffer.ts"
 
@@ -56,7 +57,7 @@ class Beside<E> {
   private readonly run: Run
   private readonly over: (effect: Effect.Effect<void, E>) => Effect.Effect<void>
   private stopped = false
-  private stop: (() => void) | undefined = undefined
+  private started: Started | undefined = undefined
   private fiber: Fiber.RuntimeFiber<void> | undefined = undefined
 
   constructor(
@@ -73,12 +74,12 @@ class Beside<E> {
   private begin(effect: Unattended<void, E, never>): void {
     if (this.stopped) return
     let left = false
-    const stop = effect.start((rest) => {
+    const started = effect.start((rest) => {
       left = true
-      this.stop = undefined
+      this.started = undefined
       this.attend(rest)
     })
-    if (!left) this.stop = stop
+    if (!left) this.started = started
   }
 
   private attend(effect: Effect.Effect<void, E>): void {
@@ -87,7 +88,7 @@ class Beside<E> {
 
   readonly interrupt: Effect.Effect<void> = Effect.suspend(() => {
     this.stopped = true
-    this.stop?.()
+    this.started?.stop()
     return this.fiber === undefined ? Effect.void : Effect.asVoid(Fiber.interrupt(this.fiber))
   })
 }
@@ -104,6 +105,8 @@ export class TransportDriver<E> implements Driver {
 
   /** What waits for its pace. */
   private readonly output = new WriteBuffer(1, 0)
+  /** It is being passed: what comes meanwhile is passed behind it. */
+  private passing = false
 
   private reader: Beside<E> | undefined = undefined
   private writer: Fiber.RuntimeFiber<void> | undefined = undefined
@@ -158,29 +161,41 @@ export class TransportDriver<E> implements Driver {
 
   private readonly take = (chunk: Uint8Array): Effect.Effect<void> => {
     this.held = chunk
+    // The inner transport takes a breath when one is due: this one need not take its own as well.
+    this.events.turned()
     return this.pass()
   }
 
   /** Reports what is held, as soon as it is wanted and its pace allows. */
   private readonly pass = (): Effect.Effect<void> => {
-    const { held } = this
-    if (held === undefined) return Exit.void
-    if (!this.reading) return Effect.zipRight(this.readBell.await, Effect.suspend(this.pass))
     const { read } = this.options
-    if (read !== undefined) return Effect.flatMap(read.ready(held.length), (bytes) => this.passInput(bytes, read))
-    this.held = undefined
-    this.events.received(held)
+    while (this.held !== undefined) {
+      if (!this.reading) return Effect.zipRight(this.readBell.await, this.passOn)
+      if (read === undefined) this.passInput(this.held.length)
+      else {
+        const ready = read.ready(this.held.length)
+        if (!isDone(ready)) return Effect.flatMap(ready, (bytes) => this.passPaced(bytes, read))
+        this.passPaced(ready.value, read)
+      }
+    }
     return Exit.void
   }
 
-  private passInput(bytes: number, pace: Pace): Effect.Effect<void> {
-    const { held } = this
-    if (held !== undefined && this.reading) {
-      this.held = bytes < held.length ? held.subarray(bytes) : undefined
-      pace.spend(Math.min(bytes, held.length))
-      this.events.received(held.subarray(0, bytes))
+  private readonly passOn = Effect.suspend(this.pass)
+
+  /** Unless, while it waited for its pace, the input was given to somebody, or is no longer wanted. */
+  private passPaced(bytes: number, pace: Pace): Effect.Effect<void> {
+    if (this.held !== undefined && this.reading) {
+      pace.spend(Math.min(bytes, this.held.length))
+      this.passInput(bytes)
     }
-    return this.pass()
+    return this.passOn
+  }
+
+  private passInput(bytes: number): void {
+    const held = this.held!
+    this.held = bytes < held.length ? held.subarray(bytes) : undefined
+    this.events.received(this.held === undefined ? held : held.subarray(0, bytes))
   }
 
   /** A failure is reported in its place behind the bytes that came before it. By the watcher too: the first one counts. */
@@ -202,24 +217,37 @@ export class TransportDriver<E> implements Driver {
       )
     } else {
       for (const chunk of chunks) this.output.push(chunk)
-      this.writer = run(Effect.catchAll(this.passOutput(write), (error) => Effect.sync(() => this.writeFailed(error))))
+      if (this.passing) return false
+      this.passing = true
+      const rest = this.passOutput(write)
+      if (isDone(rest)) return false
+      this.writer = run(Effect.catchAll(rest, (error) => Effect.sync(() => this.writeFailed(error))))
     }
     return false
   }
 
-  /** Until the batch is out: the core gives no other before. */
+  /** Until all is out. What is reported as written may bring the next batch, which is passed as well. */
   private passOutput(pace: Pace): Effect.Effect<void, E | WriteAfterEnd> {
-    return Effect.flatMap(pace.ready(this.output.buffered), (limit) => {
-      const batch = this.output.take(limit)
-      const bytes = this.output.inFlight
-      return Effect.flatMap(this.inner.writeAll(batch), () => {
-        // Spent when they are accepted, not before: what a slow carrier holds up must not come on top of what is saved.
-        pace.spend(bytes)
-        this.output.written(bytes)
-        const isLast = this.output.buffered === 0
-        this.events.written(bytes)
-        return isLast ? Exit.void : this.passOutput(pace)
-      })
+    const rest = () => this.passOutput(pace)
+    while (this.output.buffered > 0) {
+      const ready = pace.ready(this.output.buffered)
+      if (!isDone(ready)) return Effect.flatMap(ready, (limit) => Effect.flatMap(this.passBatch(limit, pace), rest))
+      const passed = this.passBatch(ready.value, pace)
+      if (!isDone(passed)) return Effect.flatMap(passed, rest)
+    }
+    this.passing = false
+    return Exit.void
+  }
+
+  private passBatch(limit: number, pace: Pace): Effect.Effect<void, E | WriteAfterEnd> {
+    const batch = this.output.take(limit)
+    const bytes = this.output.inFlight
+    return next(this.inner.writeAll(batch), () => {
+      // Spent when they are accepted, not before: what a slow carrier holds up must not come on top of what is saved.
+      pace.spend(bytes)
+      this.output.written(bytes)
+      this.events.written(bytes)
+      return Exit.void
     })
   }
 

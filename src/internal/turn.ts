@@ -70,13 +70,16 @@ export const event = <This, A = void>(listener: (this: This, argument: A) => voi
 
 /** To be run where fibers are. */
 export const task = (run: Scheduler.Task): void => {
-  due.push(run)
+  // Most often it is the only one: a push onto an empty array would make room for 17.
+  if (due.length > 0) due.push(run)
+  else due = [run]
   schedule()
 }
 
 /** To be run when the fibers that are due have run. */
 export const defer = (work: Deferred): void => {
-  deferred.push(work)
+  if (deferred.length > 0) deferred.push(work)
+  else deferred = [work]
   schedule()
 }
 

@@ -7,10 +7,13 @@
 import type * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
 
+/** What was started: an object, since a closure for it would cost each connection 100 bytes. */
+export interface Started {
+  /** It leaves as if it were interrupted, and nobody is called back. */
+  readonly stop: () => void
+}
+
 export abstract class Unattended<A, E, R> extends Effectable.Class<A, E, R> {
-  /**
-   * Begins, and calls `done` once, perhaps at once, with what is left: an `Exit`, or what needs a fiber. Gives what stops
-   * it: then it leaves as if it were interrupted, and `done` is not called.
-   */
-  abstract start(done: (rest: Effect.Effect<A, E, R>) => void): () => void
+  /** Begins, and calls `done` once, perhaps at once, with what is left: an `Exit`, or what needs a fiber. */
+  abstract start(done: (rest: Effect.Effect<A, E, R>) => void): Started
 }

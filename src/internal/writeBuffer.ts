@@ -9,6 +9,7 @@
  *
  * @internal
  */
+import { ChunkQueue } from "./chunkQueue.ts"
 
 /** What became of a waiting writer. */
 export type Outcome = "waiting" | "accepted" | "refused"
@@ -21,6 +22,9 @@ export interface Waiter {
   readonly notify: () => void
 }
 
+/** Those of all buffers for which nobody has ever waited. */
+const nobody = new Set<Waiter>()
+
 export class WriteBuffer {
   /** Accepted and not yet written, in bytes: what waits here and what the carrier holds. */
   buffered = 0
@@ -28,8 +32,8 @@ export class WriteBuffer {
   inFlight = 0
   /** All that was ever accepted, in bytes. */
   accepted = 0
-  private readonly chunks: Array<Uint8Array> = []
-  private readonly waiters = new Set<Waiter>()
+  private readonly chunks = new ChunkQueue()
+  private waiters = nobody
   readonly high: number
   readonly low: number
 
@@ -59,24 +63,16 @@ export class WriteBuffer {
     const chunks = this.chunks
     if (this.buffered - this.inFlight <= limit) {
       this.inFlight = this.buffered
-      return chunks.splice(0)
+      return chunks.takeAll()
     }
     const batch: Array<Uint8Array> = []
     let room = limit
-    let used = 0
     while (room > 0) {
-      const chunk = chunks[used]!
-      if (chunk.length > room) {
-        batch.push(chunk.subarray(0, room))
-        chunks[used] = chunk.subarray(room)
-        room = 0
-      } else {
-        batch.push(chunk)
-        room -= chunk.length
-        used++
-      }
+      const chunk = chunks.shift()!
+      batch.push(chunk.length > room ? chunk.subarray(0, room) : chunk)
+      if (chunk.length > room) chunks.unshift(chunk.subarray(room))
+      room -= Math.min(room, chunk.length)
     }
-    chunks.splice(0, used)
     this.inFlight += limit
     return batch
   }
@@ -89,6 +85,7 @@ export class WriteBuffer {
 
   wait(chunks: ReadonlyArray<Uint8Array>, next: number, notify: () => void): Waiter {
     const waiter: Waiter = { chunks, next, outcome: "waiting", notify }
+    if (this.waiters === nobody) this.waiters = new Set()
     this.waiters.add(waiter)
     return waiter
   }
@@ -117,7 +114,7 @@ export class WriteBuffer {
 
   /** Drops what was accepted and not yet written. */
   drop(): void {
-    this.chunks.length = 0
+    this.chunks.clear()
     this.buffered = 0
     this.inFlight = 0
   }

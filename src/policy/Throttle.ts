@@ -7,10 +7,12 @@
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import type { ConnectionLost } from "../ConnectionError.ts"
 import { async } from "../internal/async.ts"
 import type { Timers } from "../internal/connection.ts"
+import { next } from "../internal/immediate.ts"
 import { timersOf } from "../internal/timers.ts"
 import * as NetworkLayer from "../NetworkLayer.ts"
 import type { Limits, Transport } from "../Transport.ts"
@@ -166,7 +168,7 @@ const limitsOf = (limits: Limit | ReadonlyArray<Limit> | undefined, clock: Clock
 const together = (paces: ReadonlyArray<NetworkLayer.Pace>): NetworkLayer.Pace | undefined =>
   paces.length < 2 ? paces[0] : {
     ready: (bytes) =>
-      paces.reduce<Effect.Effect<number>>((ready, pace) => Effect.flatMap(ready, pace.ready), Effect.succeed(bytes)),
+      paces.reduce<Effect.Effect<number>>((ready, pace) => next(ready, pace.ready), Exit.succeed(bytes)),
     spend: (bytes) => {
       for (const pace of paces) pace.spend(bytes)
     }
@@ -207,7 +209,8 @@ class TokenBucket implements NetworkLayer.Pace {
 
   /** Milliseconds until some of so many bytes may pass: 0 if they may now. */
   wait(bytes: number): number {
-    this.fill()
+    // What is there already needs no look at the clock: it can only have become more.
+    if (this.tokens < bytes * 1000) this.fill()
     const missing = Math.min(bytes, this.quantum) * 1000 - this.tokens
     return Math.max(0, Math.ceil(missing / this.rate))
   }
@@ -217,13 +220,19 @@ class TokenBucket implements NetworkLayer.Pace {
     return Math.min(bytes, Math.floor(this.tokens / 1000))
   }
 
-  readonly ready = (bytes: number): Effect.Effect<number> =>
-    Effect.suspend(() => {
-      const wait = this.wait(bytes)
-      return wait > 0
-        ? Effect.zipRight(this.clock.sleep(Duration.millis(wait)), this.ready(bytes))
-        : Effect.succeed(this.available(bytes))
-    })
+  readonly ready = (bytes: number): Effect.Effect<number> => {
+    const wait = this.wait(bytes)
+    return wait > 0
+      ? Effect.flatMap(this.clock.sleep(Duration.millis(wait)), () => this.ready(bytes))
+      : Exit.succeed(this.available(bytes))
+  }
+
+  /** Takes what may pass of so many bytes, as `wait` has just seen. */
+  take(bytes: number): number {
+    const taken = this.available(bytes)
+    this.spend(taken)
+    return taken
+  }
 
   readonly spend = (bytes: number): void => {
     this.fill()
@@ -248,7 +257,7 @@ class SharedBucket implements Shared {
   readonly [SharedTypeId]: typeof SharedTypeId = SharedTypeId
   private readonly bucket: TokenBucket
   private readonly schedule: Timers["schedule"]
-  private queue: ReadonlyArray<Waiting> = []
+  private readonly queue = new Set<Waiting>()
   private cancel: (() => void) | undefined = undefined
 
   constructor(bucket: TokenBucket, clock: Clock.Clock) {
@@ -256,14 +265,19 @@ class SharedBucket implements Shared {
     this.schedule = timersOf(clock).schedule
   }
 
-  readonly waiting = () => this.queue.length
+  readonly waiting = () => this.queue.size
 
-  /** Grants at once, or in turn; gives what withdraws the request. */
+  /** Grants some of so many bytes if some may pass now, and nobody waits for its turn: 0 otherwise. */
+  take(bytes: number): number {
+    return this.queue.size > 0 || this.bucket.wait(bytes) > 0 ? 0 : this.bucket.take(bytes)
+  }
+
+  /** Grants in turn; gives what withdraws the request. */
   request(waiting: Waiting): () => void {
-    this.queue = [...this.queue, waiting]
+    this.queue.add(waiting)
     this.grant()
     return () => {
-      this.queue = this.queue.filter((other) => other !== waiting)
+      this.queue.delete(waiting)
       this.grant()
     }
   }
@@ -276,19 +290,15 @@ class SharedBucket implements Shared {
   private readonly grant = (): void => {
     this.cancel?.()
     this.cancel = undefined
-    for (;;) {
-      const [first, ...others] = this.queue
-      if (first === undefined) return
-      const most = others.length === 0 ? first.bytes : Math.min(first.bytes, this.bucket.quantum)
+    for (const first of this.queue) {
+      const most = this.queue.size === 1 ? first.bytes : Math.min(first.bytes, this.bucket.quantum)
       const wait = this.bucket.wait(most)
       if (wait > 0) {
         this.cancel = this.schedule(wait, this.grant)
         return
       }
-      this.queue = others
-      const granted = this.bucket.available(most)
-      this.bucket.spend(granted)
-      first.portion.granted = granted
+      this.queue.delete(first)
+      first.portion.granted = this.bucket.take(most)
       first.notify()
     }
   }
@@ -304,14 +314,16 @@ class Portion implements NetworkLayer.Pace {
   }
 
   // A wake-up carries nothing: what was granted to a fiber that is interrupted is there for the next one.
-  readonly ready = (bytes: number): Effect.Effect<number> =>
-    Effect.suspend(() => {
-      if (this.granted > 0) return Effect.succeed(Math.min(bytes, this.granted))
-      return Effect.zipRight(
-        async<void>((resume) => this.shared.request({ bytes, portion: this, notify: () => resume(Effect.void) })),
-        this.ready(bytes)
-      )
-    })
+  readonly ready = (bytes: number): Effect.Effect<number> => {
+    if (this.granted === 0) this.granted = this.shared.take(bytes)
+    return this.granted > 0
+      ? Exit.succeed(Math.min(bytes, this.granted))
+      : Effect.flatMap(this.turn(bytes), () => this.ready(bytes))
+  }
+
+  private turn(bytes: number): Effect.Effect<void> {
+    return async((resume) => this.shared.request({ bytes, portion: this, notify: () => resume(Effect.void) }))
+  }
 
   readonly spend = (bytes: number): void => {
     this.granted -= bytes

@@ -13,6 +13,7 @@ import type * as Scope from "effect/Scope"
 import type * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
 import * as Address from "../Address.ts"
+import { advance, Immediate, isDone } from "../internal/immediate.ts"
 import * as Pcapng from "../internal/pcapng.ts"
 import * as NetworkLayer from "../NetworkLayer.ts"
 import type { CloseReason, Transport } from "../Transport.ts"
@@ -65,24 +66,20 @@ export type Tap = (connection: Connection) => (passed: Passed) => void
  * A network layer that tells a tap what passes. Bytes that were read are told once, also if they are put back, when a pull
  * gets hold of them; bytes that are written when the carrier has accepted them, in that order: one write at a time is with
  * the carrier, the others wait before it. The ends of both directions, and a loss, are told at the latest when the connection
- * is over, by a fiber that waits for it.
+ * is over and its input is read, by a fiber that waits for it. A chunk that `forEach` gives, and a write that finds room,
+ * cost no fiber a wake-up.
  *
  * @since 0.1.0
  * @category layers
  */
 export const make = (tap: Tap) => <E>(transport: Transport<E>): Effect.Effect<Transport<E>> =>
   Effect.gen(function*() {
-    const clock = yield* Effect.clock
-    const wire = new Wire(transport, tap, clock)
+    const wire = new Wire(transport, tap, yield* Effect.clock)
     const queue = new Queue(yield* Effect.makeSemaphore(1))
     yield* Effect.forkDaemon(Effect.interruptible(Effect.map(transport.closed, wire.closed)))
-    return NetworkLayer.derive(transport, {
+    const derived = NetworkLayer.derive(transport, {
       pull: Effect.zipRight(peeked(transport, wire), transport.pull),
-      writeAll: (chunks) =>
-        Effect.suspend(() => {
-          const all = Array.from(chunks)
-          return queue.pass(writtenThrough(transport, wire, all))
-        }),
+      writeAll: (chunks) => new Write(transport, wire, queue, chunks),
       stats: () => {
         const stats = transport.stats()
         return { ...stats, writersWaiting: stats.writersWaiting + queue.waiting }
@@ -91,6 +88,16 @@ export const make = (tap: Tap) => <E>(transport: Transport<E>): Effect.Effect<Tr
         Effect.zipLeft(restore(transport.closeWrite), Effect.sync(() => wire.ended("out")))
       )
     })
+    // The carrier's own, and not one of pulls: it needs no fiber for a chunk.
+    const forEach: Transport<E>["forEach"] = (f) =>
+      Effect.zipLeft(
+        transport.forEach((chunk) => {
+          wire.read(chunk)
+          return f(chunk)
+        }),
+        Effect.sync(() => wire.ended("in"))
+      )
+    return Object.assign(derived, { forEach })
   })
 
 /**
@@ -106,7 +113,7 @@ export const log = <E>(transport: Transport<E>): Effect.Effect<Transport<E>> =>
   )
 
 /** Looks at the next bytes, and puts them back: the pull that gives them to the consumer has no step after it. */
-const peeked = <E>(transport: Transport<E>, wire: Wire<E>): Effect.Effect<void, E> =>
+const peeked = <E>(transport: Transport<E>, wire: Wire): Effect.Effect<void, E> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.flatMap(restore(transport.pull), (chunk) => {
       if (chunk === null) return Effect.sync(() => wire.ended("in"))
@@ -115,17 +122,52 @@ const peeked = <E>(transport: Transport<E>, wire: Wire<E>): Effect.Effect<void, 
     })
   )
 
+interface Writing<E> {
+  readonly stats: Transport["stats"]
+  readonly writeAll: (chunks: ReadonlyArray<Uint8Array>) => Effect.Effect<void, E>
+}
+
+/** One chunk that finds room, and nobody before it, costs no fiber a wake-up. */
+class Write<E> extends Immediate<void, E> {
+  private readonly transport: Writing<E>
+  private readonly wire: Wire
+  private readonly queue: Queue
+  private readonly chunks: Iterable<Uint8Array>
+
+  constructor(transport: Writing<E>, wire: Wire, queue: Queue, chunks: Iterable<Uint8Array>) {
+    super()
+    this.transport = transport
+    this.wire = wire
+    this.queue = queue
+    this.chunks = chunks
+  }
+
+  commit(): Effect.Effect<void, E> {
+    const { queue, transport, wire } = this
+    const all = Array.from(this.chunks)
+    const writing = transport.writeAll(all)
+    if (all.length !== 1 || !queue.isEmpty) return queue.pass(writtenThrough(transport, wire, all, writing))
+    const before = accepted(transport)
+    const rest = advance(writing)
+    // Accepted, it may still take a breath.
+    if (isDone(rest) || accepted(transport) > before) {
+      wire.passed("data", "out", all[0])
+      return rest
+    }
+    return queue.pass(writtenThrough(transport, wire, all, rest))
+  }
+}
+
 /** Of a write that did not succeed, as much is told as was accepted: no other one is with the carrier meanwhile. */
-const writtenThrough = <E, E2>(
-  transport: Pick<Transport<E>, "stats"> & {
-    readonly writeAll: (all: ReadonlyArray<Uint8Array>) => Effect.Effect<void, E2>
-  },
-  wire: Wire<E>,
-  all: ReadonlyArray<Uint8Array>
-): Effect.Effect<void, E2> =>
+const writtenThrough = <E>(
+  transport: Pick<Transport<unknown>, "stats">,
+  wire: Wire,
+  all: ReadonlyArray<Uint8Array>,
+  writing: Effect.Effect<void, E>
+): Effect.Effect<void, E> =>
   Effect.uninterruptibleMask((restore) => {
     const before = accepted(transport)
-    return Effect.matchCauseEffect(restore(transport.writeAll(all)), {
+    return Effect.matchCauseEffect(restore(writing), {
       onSuccess: () => Effect.sync(() => all.forEach((chunk) => wire.passed("data", "out", chunk))),
       onFailure: (cause) => {
         let left = accepted(transport) - before
@@ -142,22 +184,33 @@ const writtenThrough = <E, E2>(
 /** One after the other, in the order in which they came. */
 class Queue {
   waiting = 0
+  private passing = 0
   private readonly semaphore: Effect.Semaphore
 
   constructor(semaphore: Effect.Semaphore) {
     this.semaphore = semaphore
   }
 
+  get isEmpty(): boolean {
+    return this.waiting + this.passing === 0
+  }
+
   pass<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> {
     return Effect.suspend(() => {
-      let waits = 1
-      const begin = Effect.sync(() => {
-        this.waiting -= waits
-        waits = 0
+      let begun = false
+      this.waiting++
+      const passing = Effect.suspend(() => {
+        begun = true
+        this.waiting--
+        this.passing++
+        return effect
       })
-      this.waiting += waits
       // Interrupted while it waits, it never begins.
-      return Effect.ensuring(this.semaphore.withPermits(1)(Effect.zipRight(begin, effect)), begin)
+      const left = Effect.sync(() => {
+        if (begun) this.passing--
+        else this.waiting--
+      })
+      return Effect.ensuring(this.semaphore.withPermits(1)(passing), left)
     })
   }
 }
@@ -168,17 +221,16 @@ const accepted = ({ stats }: Pick<Transport<unknown>, "stats">): number => {
 }
 
 /** One connection, as it is told to the tap. */
-class Wire<E> {
-  private readonly transport: Transport<E>
+class Wire {
+  private readonly stats: Transport["stats"]
   private readonly clock: Clock.Clock
   private readonly tell: (passed: Passed) => void
   /** Up to which byte the input was told. */
   private toldTo: number
   private readonly ends = { in: false, out: false }
 
-  constructor(transport: Transport<E>, tap: Tap, clock: Clock.Clock) {
-    const { localAddress, remoteAddress } = transport
-    this.transport = transport
+  constructor({ localAddress, remoteAddress, stats }: Transport<unknown>, tap: Tap, clock: Clock.Clock) {
+    this.stats = stats
     this.clock = clock
     this.tell = tap({ localAddress, remoteAddress, at: clock.unsafeCurrentTimeMillis() })
     this.toldTo = this.position()
@@ -186,7 +238,7 @@ class Wire<E> {
 
   /** How many bytes of the input are taken. */
   private position(): number {
-    const { bytesRead, unread } = this.transport.stats()
+    const { bytesRead, unread } = this.stats()
     return bytesRead - unread
   }
 
@@ -209,14 +261,16 @@ class Wire<E> {
     this.passed("end", direction)
   }
 
-  readonly closed = (reason: CloseReason<E>): void => {
+  readonly closed = (reason: CloseReason<unknown>): void => {
     if (reason._tag === "Lost") {
       const { side } = reason.error as { readonly side?: unknown }
       return this.passed("reset", side === "local" || side === undefined ? "out" : "in")
     }
     const order = reason.firstEnded === "local" ? ["out", "in"] as const : ["in", "out"] as const
+    // What is unread comes before the end, which is told when it is read.
+    const inputEnded = reason.peerEnded && this.stats().unread === 0
     for (const direction of order) {
-      if (direction === "out" || reason.peerEnded) this.ended(direction)
+      if (direction === "out" || inputEnded) this.ended(direction)
     }
   }
 }

@@ -6,13 +6,15 @@ import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
 import { CloseTimeout, ConnectionAborted, ConnectionReset, WriteAfterEnd } from "../../src/ConnectionError.ts"
+import * as Driver from "../../src/Driver.ts"
 import * as MemoryTransport from "../../src/memory/MemoryTransport.ts"
 import * as NetworkLayer from "../../src/NetworkLayer.ts"
 import * as IdleTimeout from "../../src/policy/IdleTimeout.ts"
 import * as Throttle from "../../src/policy/Throttle.ts"
 import type { Transport } from "../../src/Transport.ts"
+import { counting as carrierThatCounts } from "../cost/carrier.ts"
 import { ascii, bytes, counting, joined, text } from "../support/bytes.ts"
-import { rootFibers, settle } from "../support/fibers.ts"
+import { rootFibers, schedulerThatCounts, settle } from "../support/fibers.ts"
 import { inSteppingTime } from "../support/steppingClock.ts"
 
 const throttled = (options: Throttle.ThrottleOptions, pair: MemoryTransport.PairOptions = {}) =>
@@ -254,7 +256,8 @@ describe("writing", () => {
   it.scoped("interrupted before the acceptance, nothing of it is sent; after it, everything", () =>
     Effect.gen(function*() {
       const { peer, transport } = yield* throttled({ write: { bytesPerSecond: 100, burst: 1 } })
-      yield* transport.write(counting(100))
+      // One byte leaves at once.
+      yield* transport.write(counting(101))
       const accepted = yield* Effect.fork(transport.closeWrite)
       const refused = yield* Effect.flip(transport.write(ascii("never")))
       assert.instanceOf(refused, WriteAfterEnd)
@@ -263,13 +266,14 @@ describe("writing", () => {
       const reading = yield* Effect.fork(loop)
       yield* TestClock.adjust("1 second")
       yield* Fiber.join(reading)
-      assert.deepStrictEqual(joined(seen.map(({ chunk }) => chunk)), counting(100))
+      assert.deepStrictEqual(joined(seen.map(({ chunk }) => chunk)), counting(101))
     }))
 
   it.scoped("a writer that is interrupted while it waits withdraws its bytes", () =>
     Effect.gen(function*() {
       const { peer, transport } = yield* throttled({ write: { bytesPerSecond: 100, burst: 1 }, highWaterMark: 10 })
-      yield* transport.write(bytes(10, 1))
+      // One byte leaves at once.
+      yield* transport.write(bytes(11, 1))
       const withdrawn = yield* Effect.fork(transport.write(bytes(10, 2)))
       const waiting = yield* Effect.fork(transport.write(bytes(10, 3)))
       yield* TestClock.adjust(20)
@@ -279,7 +283,7 @@ describe("writing", () => {
       yield* transport.closeWrite
       const { loop, seen } = record(peer)
       yield* loop
-      assert.deepStrictEqual(joined(seen.map(({ chunk }) => chunk)), joined([bytes(10, 1), bytes(10, 3)]))
+      assert.deepStrictEqual(joined(seen.map(({ chunk }) => chunk)), joined([bytes(11, 1), bytes(10, 3)]))
     }))
 
   it.scoped("flush waits for the bucket and for the carrier", () =>
@@ -398,6 +402,27 @@ describe("ending", () => {
       const reason = yield* Fiber.join(closed)
       assert(reason._tag === "Lost" && reason.error._tag === "IdleTimeout")
     }))
+})
+
+describe("while there is room", () => {
+  const shared = Effect.runSync(Throttle.share(1e12))
+  const limits: Record<string, Throttle.Limit | ReadonlyArray<Throttle.Limit>> = {
+    "its own": 1e12,
+    "a shared one": shared,
+    "several": [1e12, shared, shared]
+  }
+  for (const [name, limit] of Object.entries(limits)) {
+    it.live(`a message costs no fiber, no wake-up, no copy and one write, limited by ${name}`, () =>
+      Effect.gen(function*() {
+        const { carrier, counts } = carrierThatCounts({ messages: 1000, size: 64, taking: "a turn later" })
+        const transport = yield* Effect.flatMap(Driver.open(carrier), Throttle.make({ read: limit, write: limit }))
+        const { scheduler, wakeUps } = schedulerThatCounts()
+        yield* Effect.withScheduler(transport.forEach(transport.write), scheduler)
+        const { copied, fibers, writes } = counts()
+        assert.deepStrictEqual({ copied, fibers, writes }, { copied: 0, fibers: 0, writes: 1000 })
+        assert.isAtMost(wakeUps(), 5)
+      }).pipe(Effect.scoped))
+  }
 })
 
 describe("what is left", () => {

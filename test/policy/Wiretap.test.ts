@@ -2,21 +2,25 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as FastCheck from "effect/FastCheck"
 import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Scope from "effect/Scope"
 import * as Sink from "effect/Sink"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as fs from "node:fs"
 import * as Address from "../../src/Address.ts"
+import * as Driver from "../../src/Driver.ts"
 import * as MemoryTransport from "../../src/memory/MemoryTransport.ts"
 import * as NetworkLayer from "../../src/NetworkLayer.ts"
 import * as Wiretap from "../../src/policy/Wiretap.ts"
 import { sweep } from "../../src/testing/InterruptSweep.ts"
 import type { Transport } from "../../src/Transport.ts"
+import { counting as carrierThatCounts } from "../cost/carrier.ts"
 import { ascii, bytes, counting, joined, text } from "../support/bytes.ts"
-import { settle } from "../support/fibers.ts"
+import { schedulerThatCounts, settle } from "../support/fibers.ts"
 import * as Peer from "../support/peer.ts"
 import { has, run } from "../support/tool.ts"
 
@@ -105,6 +109,59 @@ describe("make", () => {
           assert.deepStrictEqual(told, ["<abc", "<def", "<(end)"])
         })
     }))
+
+  it.scoped("tells a handler's input before what it answers, and its end after all", () =>
+    Effect.gen(function*() {
+      const { peer, told, transport } = yield* tapped()
+      yield* Effect.fork(peer.writeAll([ascii("a"), ascii("b")]))
+      const handling = yield* Effect.fork(transport.forEach((chunk) => transport.write(ascii(`${text(chunk)}!`))))
+      yield* settle
+      yield* peer.closeWrite
+      yield* Fiber.join(handling)
+      assert.deepStrictEqual(told, ["<a", ">a!", "<b", ">b!", "<(end)"])
+    }))
+
+  it.live("a message that a handler answers costs no fiber, no wake-up, no copy and one write", () =>
+    Effect.gen(function*() {
+      const { carrier, counts } = carrierThatCounts({ messages: 1000, size: 64, taking: "a turn later" })
+      const passed = { in: 0, out: 0 }
+      const layer = Wiretap.make(() => ({ bytes, direction }) => void (passed[direction] += bytes.length))
+      const transport = yield* Effect.flatMap(Driver.open(carrier), layer)
+      const { scheduler, wakeUps } = schedulerThatCounts()
+      yield* Effect.withScheduler(transport.forEach(transport.write), scheduler)
+      const { copied, fibers, writes } = counts()
+      assert.deepStrictEqual({ copied, fibers, writes }, { copied: 0, fibers: 0, writes: 1000 })
+      assert.deepStrictEqual(passed, { in: 64_000, out: 64_000 })
+      assert.isAtMost(wakeUps(), 5)
+    }).pipe(Effect.scoped))
+
+  const sizes = FastCheck.array(FastCheck.integer({ min: 1, max: 30 }), { maxLength: 10 })
+
+  it.effect.prop(
+    "tells each byte once and in its order, however many read and write it",
+    [FastCheck.array(sizes, { maxLength: 4 }), FastCheck.boolean()],
+    ([writers, byPull]) =>
+      Effect.gen(function*() {
+        const { peer, told, transport } = yield* tapped({ capacity: 20, highWaterMark: 40, lingerTimeout: 0 })
+        const echoing = yield* Effect.fork(Effect.zipRight(peer.forEach(peer.write), peer.closeWrite))
+        const got: Array<string> = []
+        const note = (chunk: Uint8Array) => Effect.sync(() => got.push(text(chunk)))
+        const reading = yield* Effect.fork(
+          byPull ? Stream.runForEach(Stream.rechunk(transport.stream, 1), note) : transport.forEach(note)
+        )
+        yield* Effect.forEach(writers, (sizes, writer) =>
+          Effect.forEach(sizes, (size, index) => {
+            const piece = bytes(size, 97 + writer)
+            return index % 3 === 0 ? transport.writeAll([piece, piece]) : transport.write(piece)
+          }), { concurrency: "unbounded" })
+        yield* transport.closeWrite
+        yield* Fiber.join(reading)
+        yield* Fiber.join(echoing)
+        const said = (arrow: string) => told.filter((one) => one.startsWith(arrow)).map((one) => one.slice(1))
+        assert.strictEqual(said(">").join(""), `${got.join("")}(end)`)
+        assert.strictEqual(said("<").join(""), `${got.join("")}(end)`)
+      }).pipe(Effect.scoped)
+  )
 })
 
 describe("hexdump", () => {

@@ -84,6 +84,29 @@ describe("a rate that is shared", () => {
       assert.closeTo(sum(yield* read([20_000, all], 20, 10)), 1_000_000, 20_000)
     })))
 
+  it.live("who asks while others wait comes after them, though there is enough for it", () =>
+    inTime(
+      Effect.gen(function*() {
+        const all = yield* Throttle.share({ bytesPerSecond: 1000, burst: 1000 })
+        const order: Array<string> = []
+        const write = (name: string, bytes: number) =>
+          Effect.gen(function*() {
+            const [carrier, peer] = yield* MemoryTransport.pair({ lingerTimeout: 0 })
+            yield* Effect.forkScoped(peer.forEach(() => Effect.sync(() => order.push(name))))
+            const transport = yield* Throttle.make({ write: all })(carrier)
+            yield* transport.write(new Uint8Array(bytes))
+          })
+        yield* write("all of the burst", 1000)
+        yield* write("first", 50)
+        yield* Effect.sleep(20)
+        yield* write("last", 10)
+        yield* Effect.sleep(20)
+        assert.strictEqual(all.waiting(), 2)
+        yield* Effect.sleep(1000)
+        assert.deepStrictEqual(order, ["all of the burst", "first", "last"])
+      }).pipe(Effect.scoped)
+    ))
+
   it.live("loses nothing to a connection that is interrupted, or goes away with a grant", () =>
     inTime(
       Effect.gen(function*() {

@@ -122,9 +122,11 @@ export const open = (limits: Partial<Limits> = {}): Opened => {
   const driver = new FakeDriver()
   const timers = new ManualTimers()
   const connection = new Connection<string>(
-    (core) => {
-      driver.events = core
-      return driver
+    {
+      driver: (core) => {
+        driver.events = core
+        return driver
+      }
     },
     { ...defaults, ...limits },
     timers

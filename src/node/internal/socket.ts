@@ -177,23 +177,49 @@ class SocketDriver extends StreamDriver<net.Socket> implements Driver.Driver {
 const tcpAddress = (host: string | undefined, port: number | undefined): Address.Address =>
   host === undefined || port === undefined ? Address.unspecified("IPv4") : Address.tcp(host, port)
 
-/** The carrier of a connected socket: its addresses are read now, the kernel forgets them with the connection. */
-const carrier = (
-  socket: net.Socket,
-  settings: SocketSettings,
-  local: Address.Address | undefined,
-  remote: Address.Address | undefined
-): Driver.Carrier<SystemFailure> => {
-  let options: Transport.TransportOptions | undefined
-  return {
-    driver: (events) => new SocketDriver(socket, events, settings.kind === "tcp"),
-    localAddress: local ?? tcpAddress(socket.localAddress, socket.localPort),
-    remoteAddress: remote ?? tcpAddress(socket.remoteAddress, socket.remotePort),
-    get options() {
-      return settings.kind === "tcp" ? options ??= tcpOptions(socket, settings) : undefined
-    },
-    handle: socket,
-    limits: settings.limits
+/**
+ * The carrier of a connected socket. The kernel forgets the addresses with the connection: they are asked for now, and Node
+ * remembers them; ours are made for those who look at them.
+ */
+class SocketCarrier implements Driver.Carrier<SystemFailure> {
+  readonly handle: net.Socket
+  private readonly settings: SocketSettings
+  private local: Address.Address | undefined
+  private remote: Address.Address | undefined
+  private settable: Transport.TransportOptions | undefined = undefined
+
+  constructor(
+    socket: net.Socket,
+    settings: SocketSettings,
+    local: Address.Address | undefined,
+    remote: Address.Address | undefined
+  ) {
+    this.handle = socket
+    this.settings = settings
+    this.local = local
+    this.remote = remote
+    if (local === undefined) void socket.localPort
+    if (remote === undefined) void socket.remotePort
+  }
+
+  driver(events: Driver.Events<SystemFailure>): Driver.Driver {
+    return new SocketDriver(this.handle, events, this.settings.kind === "tcp")
+  }
+
+  get localAddress(): Address.Address {
+    return this.local ??= tcpAddress(this.handle.localAddress, this.handle.localPort)
+  }
+
+  get remoteAddress(): Address.Address {
+    return this.remote ??= tcpAddress(this.handle.remoteAddress, this.handle.remotePort)
+  }
+
+  get options(): Transport.TransportOptions | undefined {
+    return this.settings.kind === "tcp" ? this.settable ??= tcpOptions(this.handle, this.settings) : undefined
+  }
+
+  get limits(): Driver.ResolvedLimits {
+    return this.settings.limits
   }
 }
 
@@ -203,7 +229,7 @@ export const unsafeOpen = (
   local: Address.Address | undefined,
   remote: Address.Address | undefined,
   clock: Clock.Clock
-): Transport.Transport => Driver.unsafeOpen(carrier(socket, settings, local, remote), clock)
+): Transport.Transport => Driver.unsafeOpen(new SocketCarrier(socket, settings, local, remote), clock)
 
 /** Node has no getsockopt: the value last set is remembered. */
 const tcpOptions = (socket: net.Socket, settings: SocketSettings): Transport.TransportOptions => {

@@ -77,7 +77,7 @@ export class Life {
     const handled = this.handle(connection.transport)
     if (!(handled instanceof Unattended)) return this.attend(connection, handled)
     let over = false
-    const stop = handled.start((rest: Effect.Effect<unknown, unknown, any>) => {
+    const started = handled.start((rest: Effect.Effect<unknown, unknown, any>) => {
       over = true
       connection.interrupt = undefined
       if (isDone(rest)) this.end(connection, Exit.void)
@@ -88,7 +88,7 @@ export class Life {
     if (over) return
     connection.interrupt = () => {
       connection.interrupt = undefined
-      stop()
+      started.stop()
       this.end(connection, Exit.interrupt(FiberId.none))
     }
   }
