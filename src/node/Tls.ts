@@ -754,22 +754,23 @@ const layered = <E, CE, CR>(
   { agreed, begin, verify }: Sort<CE, CR>
 ): Effect.Effect<Opened<E>, TlsError | E | CE, CR | Scope.Scope> =>
   Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(Effect.runtime(), (runtime) => {
+    Effect.flatMap(Effect.zip(Effect.runtime(), Effect.clock), ([runtime, clock]) => {
       const ends = endsOf(transport)
+      const timers = timersOf(clock)
       const duration = Duration.decode(options.timeout ?? defaultTimeout)
       const limits = Driver.resolveLimits(options)
       const run = (effect: Effect.Effect<void>) =>
         Runtime.runFork(runtime, Effect.interruptible(effect), { immediate: false })
       const isLenient = options.truncation === "end"
-      const carrier = isLenient && SocketCarrier.of(transport, run) || new TlsCarrier(transport, run)
-      const handshake = Effect.zipWith(begin, Effect.clock, (begin, clock) =>
+      const carrier = isLenient && SocketCarrier.of(transport, run) || new TlsCarrier(transport, run, timers.now)
+      const handshake = Effect.map(begin, (begin) =>
         Handshake.perform<E, TlsError>(carrier, {
           begin,
           verify,
           describe: (cause, socket) => broken(cause, socket, ends),
           timeout: Duration.toMillis(duration),
           timedOut: () => handshakeTimeout(ends, duration)
-        }, timersOf(clock)))
+        }, timers))
       // The peer is to hear the alert that says why. Who does not even answer, hears nothing.
       const givenUp = (error: unknown) => {
         const how = isTlsError(error) ? "close" : "abort"

@@ -434,6 +434,27 @@ suite("TLS (skipped: openssl is not installed)", () => {
         }))
     }
 
+    it.scopedLive("over sockets, whose counters count all of TLS, as often as is wanted", () =>
+      Effect.gen(function*() {
+        const [left, right] = yield* tcpPair({})
+        for (const size of [1, 300_000]) {
+          const [one, other] = yield* all(client()(left), server()(right))
+          const before = right.stats().bytesRead
+          yield* one.write(new Uint8Array(size))
+          assert.strictEqual((yield* Transport.readExactly(other, size)).length, size)
+          assert.isAtLeast(right.stats().bytesRead - before, size + 17)
+          const back = yield* Effect.fork(one.unwrap)
+          const theirs = yield* other.unwrap
+          yield* theirs.write(utf8("in clear"))
+          assert.strictEqual(
+            Buffer.from(yield* Transport.readExactly(yield* Fiber.join(back), 8)).toString(),
+            "in clear"
+          )
+        }
+        assert.strictEqual(left.stats().bytesWritten, right.stats().bytesRead)
+        assert.strictEqual(right.stats().bytesWritten, left.stats().bytesRead)
+      }))
+
     it.scopedLive("fails when the peer only drops the connection", () =>
       Effect.gen(function*() {
         const [left, right] = yield* memory

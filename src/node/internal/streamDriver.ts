@@ -28,7 +28,8 @@ const onData = Turn.event(function(this: Carried, chunk: Uint8Array) {
   if (driver === undefined) return
   if (chunk.length >= driver.fullRead) Turn.hold()
   driver.events.turned()
-  driver.events.received(chunk)
+  if (driver.receiver === undefined) driver.events.received(chunk)
+  else driver.receiver(chunk)
 })
 const onEnd = Turn.event(function(this: Carried) {
   this[driverKey]?.onEnd()
@@ -50,6 +51,8 @@ const onClose = Turn.event(function(this: Carried) {
 
 export abstract class StreamDriver<S extends Duplex> implements Driver {
   readonly events: Events<SystemFailure>
+  /** Whoever takes the input in place of the core. The end, a failure and the close are the core's still. */
+  receiver: ((chunk: Uint8Array) => void) | undefined = undefined
   protected readonly stream: S
   private flowing = false
   /** Who reads so many bytes at once reads on at once: there is probably more. */

@@ -8,13 +8,7 @@ import type { TLSSocket } from "node:tls"
 import type { Events } from "../../Driver.ts"
 import type { TlsCarrier } from "./tlsCarrier.ts"
 import type { Failures } from "./tlsDriver.ts"
-import { recordSize, TlsDriver } from "./tlsDriver.ts"
-
-/**
- * A write goes through a stream of Node and around the event loop before the next one may: that costs more than to copy
- * four records (64 KiB echoed: a tenth to a sixth less CPU).
- */
-const joinLimit = 4 * recordSize
+import { TlsDriver } from "./tlsDriver.ts"
 
 export class DetectingDriver<E, F> extends TlsDriver<E, F> {
   /** An end of the carrier is as good as one of TLS: so it is when this side closes, and only waits for the peer to let go. */
@@ -32,7 +26,7 @@ export class DetectingDriver<E, F> extends TlsDriver<E, F> {
     failures: Failures<F>,
     trusting: boolean
   ) {
-    super(socket, events, failures, joinLimit)
+    super(socket, events, failures)
     this.carrier = carrier
     this.trusting = trusting
     carrier.onTurned = () => events.turned()
@@ -49,6 +43,7 @@ export class DetectingDriver<E, F> extends TlsDriver<E, F> {
       this.draining = true
       this.startReading()
     }))
+    carrier.shorten()
     super.watch()
   }
 

@@ -5,7 +5,6 @@
  */
 import type { TLSSocket } from "node:tls"
 import type { Driver, Events } from "../../Driver.ts"
-import { concat } from "../../internal/bytes.ts"
 import * as Turn from "../../internal/turn.ts"
 
 export interface Failures<F> {
@@ -20,22 +19,17 @@ export interface Failures<F> {
 /** The largest record of TLS (RFC 8446 §5.1). */
 export const recordSize = 16384
 
-const none: ReadonlyArray<Uint8Array> = []
-
 export abstract class TlsDriver<E, F> implements Driver {
   protected readonly socket: TLSSocket
   protected readonly events: Events<E | F>
   protected readonly failures: Failures<F>
-  /** Up to so many bytes, many chunks are copied into one. */
-  private readonly joinLimit: number
   /** A write is through. */
   protected hasWritten = false
   private flowing = false
-  private batch = none
-  private next = 0
+  /** Of the write that is under way. */
+  private bytes = 0
 
-  constructor(socket: TLSSocket, events: Events<E | F>, failures: Failures<F>, joinLimit: number) {
-    this.joinLimit = joinLimit
+  constructor(socket: TLSSocket, events: Events<E | F>, failures: Failures<F>) {
     this.socket = socket
     this.events = events
     this.failures = failures
@@ -63,28 +57,25 @@ export abstract class TlsDriver<E, F> implements Driver {
   }
 
   /**
-   * One chunk after the other, since TLS has one write under way at a time: several at once Node would copy into one first
-   * (64 KiB echoed: 143 against 177 µs of CPU).
+   * All at once: Node copies several into one for OpenSSL, outside of V8's heap, which takes them as one write with fewer
+   * system calls.
    */
   write(chunks: ReadonlyArray<Uint8Array>, bytes: number): boolean {
-    this.batch = chunks.length > 1 && bytes <= this.joinLimit ? [concat(chunks)] : chunks
-    this.next = 0
-    this.writeNext()
+    const { socket } = this
+    const last = chunks.length - 1
+    this.bytes = bytes
+    if (last > 0) socket.cork()
+    for (let index = 0; index < last; index++) socket.write(chunks[index]!)
+    socket.write(chunks[last]!, this.onWritten)
+    if (last > 0) socket.uncork()
     return false
-  }
-
-  private writeNext(): void {
-    this.socket.write(this.batch[this.next++]!, this.onWritten)
   }
 
   private readonly onWritten = Turn.event((error: Error | null | undefined) => {
     if (error) return
     this.hasWritten = true
-    const { events } = this
-    const bytes = this.batch[this.next - 1]!.length
+    const { bytes, events } = this
     events.turned()
-    if (this.next < this.batch.length) this.writeNext()
-    else this.batch = none
     events.written(bytes)
   })
 
@@ -97,6 +88,8 @@ export abstract class TlsDriver<E, F> implements Driver {
   abstract reset(): void
 
   protected onData(chunk: Uint8Array): void {
+    // One read brings several records, which come one by one.
+    if (chunk.length === recordSize) Turn.hold()
     this.events.received(chunk)
   }
 

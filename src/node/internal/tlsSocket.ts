@@ -138,7 +138,7 @@ export class SocketTlsDriver<E, F> extends TlsDriver<E, F> {
   private over = false
 
   constructor(socket: TLSSocket, carrier: SocketCarrier<E>, events: Events<E | F>, failures: Failures<F>) {
-    super(socket, events, failures, recordSize)
+    super(socket, events, failures)
     this.carrier = carrier
     socket.on("close", Turn.event(() => this.onClose()))
   }
