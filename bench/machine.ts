@@ -16,15 +16,16 @@ const onCpu = isServed
   ? `The server on CPU ${measure.serverCpu}, the load on CPU ${measure.loadCpu}`
   : `On CPU ${measure.serverCpu}`
 
-const butIdle = ", but for the idle connections"
-
 export const describe = (): ReadonlyArray<string> => {
   const cpus = os.cpus()
   return [
     `${cpus.length} × ${cpus[0]?.model.trim()}, ${os.type()} ${os.release()}`,
     `Node ${process.version}, ${version("effect")}`,
     canPin ? onCpu : "Nothing pinned to a CPU: no taskset, or one CPU",
-    `What is measured keeps what malloc has freed (see \`keepsFreed\` in bench/measure.ts)${isServed ? butIdle : ""}`,
+    isServed
+      ? "What is measured keeps what malloc has freed, and Node sweeps its heap at once (see `steady` in bench/measure.ts), " +
+        "but for the idle connections"
+      : "What is measured keeps what malloc has freed (see `keepsFreed` in bench/measure.ts)",
     ...measure.hasCompiler || !isServed
       ? []
       : ["No C compiler (cc): the load runs on node:net, and holds the servers back"],

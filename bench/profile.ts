@@ -97,7 +97,7 @@ const divide = (samples: Profiler.Profile, before: ReturnType<typeof proc.ticks>
 }
 
 const take = async (workload: Workload, server: Server): Promise<Profile> => {
-  const running = await measure.startServer(server, workload.service, { environment: measure.keepsFreed })
+  const running = await measure.startServer(server, workload.service, measure.steady)
   const { child } = running
   progress.run(`${workload.key}: ${server.name}`)
   await measure.once(running, workload.load, options.warmUpSeconds)

@@ -24,7 +24,7 @@ export const inTurn = async (key: string, count: number, run: (index: number) =>
 
 /** In a fresh process: how V8 happened to size its heap at the start stays with a process for its life. */
 const loaded = async ({ load, service }: Workload, server: Server): Promise<Sample> => {
-  const running = await measure.startServer(server, service, { environment: measure.keepsFreed })
+  const running = await measure.startServer(server, service, measure.steady)
   await measure.once(running, load, options.warmUpSeconds)
   const sample = await measure.once(running, load, options.seconds)
   await running.stop()
