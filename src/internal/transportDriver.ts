@@ -174,7 +174,9 @@ export class TransportDriver<E> implements Driver {
       if (read === undefined) this.passInput(this.held.length)
       else {
         const ready = read.ready(this.held.length)
-        if (!isDone(ready)) return Effect.flatMap(ready, (bytes) => this.passPaced(bytes, read))
+        if (!isDone(ready)) {
+          return Effect.zipRight(Effect.map(ready, (bytes) => this.passPaced(bytes, read)), this.passOn)
+        }
         this.passPaced(ready.value, read)
       }
     }
@@ -184,12 +186,10 @@ export class TransportDriver<E> implements Driver {
   private readonly passOn = Effect.suspend(this.pass)
 
   /** Unless, while it waited for its pace, the input was given to somebody, or is no longer wanted. */
-  private passPaced(bytes: number, pace: Pace): Effect.Effect<void> {
-    if (this.held !== undefined && this.reading) {
-      pace.spend(Math.min(bytes, this.held.length))
-      this.passInput(bytes)
-    }
-    return this.passOn
+  private passPaced(bytes: number, pace: Pace): void {
+    if (this.held === undefined || !this.reading) return
+    pace.spend(Math.min(bytes, this.held.length))
+    this.passInput(bytes)
   }
 
   private passInput(bytes: number): void {
