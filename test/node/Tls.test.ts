@@ -9,9 +9,11 @@ import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
+import type { Socket } from "node:net"
 import type { ConnectionLost } from "../../src/ConnectionError.ts"
 import * as MemoryTransport from "../../src/memory/MemoryTransport.ts"
 import * as NetworkLayer from "../../src/NetworkLayer.ts"
+import { driverOf } from "../../src/node/internal/streamDriver.ts"
 import * as Tls from "../../src/node/Tls.ts"
 import * as Throttle from "../../src/policy/Throttle.ts"
 import * as Transport from "../../src/Transport.ts"
@@ -434,17 +436,20 @@ suite("TLS (skipped: openssl is not installed)", () => {
         }))
     }
 
-    it.scopedLive("over sockets, whose counters count all of TLS, as often as is wanted", () =>
+    it.scopedLive("over sockets, past their core, whose counters count all of TLS, as often as is wanted", () =>
       Effect.gen(function*() {
         const [left, right] = yield* tcpPair({})
+        const isPastCore = () => driverOf(right.unsafeHandle as Socket)!.receiver !== undefined
         for (const size of [1, 300_000]) {
           const [one, other] = yield* all(client()(left), server()(right))
           const before = right.stats().bytesRead
           yield* one.write(new Uint8Array(size))
           assert.strictEqual((yield* Transport.readExactly(other, size)).length, size)
           assert.isAtLeast(right.stats().bytesRead - before, size + 17)
+          assert.isTrue(isPastCore())
           const back = yield* Effect.fork(one.unwrap)
           const theirs = yield* other.unwrap
+          assert.isFalse(isPastCore())
           yield* theirs.write(utf8("in clear"))
           assert.strictEqual(
             Buffer.from(yield* Transport.readExactly(yield* Fiber.join(back), 8)).toString(),
