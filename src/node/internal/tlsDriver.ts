@@ -58,17 +58,23 @@ export abstract class TlsDriver<E, F> implements Driver {
 
   /**
    * All at once: Node copies several into one for OpenSSL, outside of V8's heap, which takes them as one write with fewer
-   * system calls.
+   * system calls. It tells that they are through when the event loop has turned, even if they left at once; what is one
+   * record, with none before it, counts as taken without that.
    */
   write(chunks: ReadonlyArray<Uint8Array>, bytes: number): boolean {
     const { socket } = this
+    const isTaken = this.hasWritten && bytes <= recordSize && socket.writableLength === 0
     const last = chunks.length - 1
-    this.bytes = bytes
     if (last > 0) socket.cork()
     for (let index = 0; index < last; index++) socket.write(chunks[index]!)
-    socket.write(chunks[last]!, this.onWritten)
+    if (isTaken) {
+      socket.write(chunks[last]!)
+    } else {
+      this.bytes = bytes
+      socket.write(chunks[last]!, this.onWritten)
+    }
     if (last > 0) socket.uncork()
-    return false
+    return isTaken && socket.errored === null
   }
 
   private readonly onWritten = Turn.event((error: Error | null | undefined) => {

@@ -150,7 +150,7 @@ export class SocketTlsDriver<E, F> extends TlsDriver<E, F> {
 
   protected override onData(chunk: Uint8Array): void {
     this.events.turned()
-    this.events.received(chunk)
+    super.onData(chunk)
   }
 
   protected onEnd(): void {

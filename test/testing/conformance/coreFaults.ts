@@ -1,6 +1,7 @@
 /**
  * Faults of the connection core: one method of it does something else, under a carrier that is as it should be.
  */
+import type { ChunkQueue } from "../../../src/internal/chunkQueue.ts"
 import { Connection } from "../../../src/internal/connection.ts"
 import type { Waiter } from "../../../src/internal/writeBuffer.ts"
 import { WriteBuffer } from "../../../src/internal/writeBuffer.ts"
@@ -13,7 +14,7 @@ interface Core {
   state: string
   report: unknown
   readonly writes: Buffer
-  input: Array<Uint8Array>
+  readonly input: ChunkQueue
   inputBytes: number
   inputEnded: boolean
   reader: { readonly waits: () => boolean } | undefined
@@ -29,7 +30,7 @@ interface Buffer {
   inFlight: number
   accepted: number
   readonly high: number
-  readonly chunks: Array<Uint8Array>
+  readonly chunks: ChunkQueue
   readonly waiters: Set<Waiter>
   readonly written: (bytes: number) => void
   readonly push: (chunk: Uint8Array) => void
@@ -74,7 +75,7 @@ export const coreFaults: Record<string, Fault> = {
     core("take", (original) =>
       function() {
         if (this.inputEnded) {
-          this.input.length = 0
+          this.input.clear()
           this.inputBytes = 0
         }
         return original.call(this)
@@ -126,7 +127,10 @@ export const coreFaults: Record<string, Fault> = {
         const last = this.chunks.length
         original.call(this, chunk.subarray(0, half) as never)
         original.call(this, chunk.subarray(half) as never)
-        if (half > 0 && last > 0) this.chunks.splice(last - 1, 2, this.chunks[last]!, this.chunks[last - 1]!)
+        if (half === 0 || last === 0) return
+        const chunks = [...this.chunks.takeAll()]
+        chunks.splice(last - 1, 2, chunks[last]!, chunks[last - 1]!)
+        for (const each of chunks) this.chunks.push(each)
       }),
     [
       "writers at the same time never mix their chunks",
@@ -225,7 +229,7 @@ export const coreFaults: Record<string, Fault> = {
     buffer("take", (original) =>
       function(limit) {
         const batch = original.call(this, Math.min(limit, 50_000) as never) as ReadonlyArray<Uint8Array>
-        this.chunks.length = 0
+        this.chunks.clear()
         this.buffered = this.inFlight
         return batch
       }),
