@@ -94,8 +94,6 @@ export abstract class TlsDriver<E, F> implements Driver {
   abstract reset(): void
 
   protected onData(chunk: Uint8Array): void {
-    // One read brings several records, which come one by one.
-    if (chunk.length === recordSize) Turn.hold()
     this.events.received(chunk)
   }
 

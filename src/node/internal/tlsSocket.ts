@@ -150,7 +150,7 @@ export class SocketTlsDriver<E, F> extends TlsDriver<E, F> {
 
   protected override onData(chunk: Uint8Array): void {
     this.events.turned()
-    super.onData(chunk)
+    this.events.received(chunk)
   }
 
   protected onEnd(): void {
