@@ -8,6 +8,8 @@ import * as MetricBoundaries from "effect/MetricBoundaries"
 import * as MetricLabel from "effect/MetricLabel"
 import type { CloseReason, Transport } from "../Transport.ts"
 import type { Timers } from "./connection.ts"
+import type { Member } from "./members.ts"
+import { Members } from "./members.ts"
 import type { Scheduling } from "./timers.ts"
 
 export type Kind = "client" | "server"
@@ -100,7 +102,8 @@ export const count = (metric: Metric.Metric.Counter<number>, outcome: string): v
   metric.unsafeUpdate(1, [MetricLabel.make("outcome", outcome)])
 
 /** One open connection, as it was at the last look. */
-class Metered {
+class Metered implements Member {
+  place = 0
   readonly transport: Transport<unknown>
   readonly kind: Kind
   readonly since: number
@@ -131,7 +134,7 @@ class Metered {
 /** The open connections of one Clock that somebody observes. */
 export class Meter {
   private readonly timers: Timers
-  private readonly connections = new Set<Metered>()
+  private readonly connections = new Members<Metered>()
   private cancel: (() => void) | undefined = undefined
 
   constructor(timers: Timers) {
@@ -146,7 +149,7 @@ export class Meter {
     this.schedule(interval)
     return (reason) => {
       metered.look(0)
-      this.connections.delete(metered)
+      this.connections.remove(metered)
       if (this.connections.size === 0) this.rest()
       of[kind].open.unsafeModify(-1, [])
       of[kind].duration.unsafeUpdate((this.timers.now() - metered.since) / 1000, [])
@@ -167,7 +170,7 @@ export class Meter {
     this.cancel = later(interval, () => {
       this.cancel = undefined
       const seconds = (this.timers.now() - before) / 1000
-      for (const connection of this.connections) connection.look(seconds)
+      for (const connection of this.connections.all()) connection.look(seconds)
       this.schedule(interval)
     }, true)
   }

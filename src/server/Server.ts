@@ -631,7 +631,7 @@ class Serving implements Server {
   private get endIdle(): Effect.Effect<void> {
     return Effect.catchAllDefect(
       Effect.sync(() => {
-        for (const connection of this.connections) {
+        for (const connection of this.connections.all()) {
           const { ending, interrupt, transport } = connection
           if (interrupt === undefined || ending !== undefined || !this.isIdle(transport)) continue
           connection.ending = "drained"
@@ -647,7 +647,7 @@ class Serving implements Server {
 
   private get abort(): Effect.Effect<void> {
     const all = Effect.sync(() => {
-      for (const connection of Array.from(this.connections)) connection.life.abort(connection, "aborted")
+      for (const connection of this.connections.all()) connection.life.abort(connection, "aborted")
     })
     return Effect.zipRight(SubscriptionRef.set(this.current, closing), all)
   }

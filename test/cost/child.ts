@@ -22,7 +22,7 @@ const javascript = (program: URL): string =>
 export interface Child {
   /** The next message that it sends; dies when it has ended instead. */
   readonly next: <A>() => Effect.Effect<A>
-  readonly ask: <A>(question: "collect" | "sample" | "rounds") => Effect.Effect<A>
+  readonly ask: <A>(question: "collect" | "collect young" | "sample" | "rounds") => Effect.Effect<A>
 }
 
 export const start = (

@@ -1,7 +1,7 @@
 import { assert, beforeAll, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as fs from "node:fs"
-import { heapPerMessage, heapPerMessageOf16Writes, perConnection } from "./bounds.ts"
+import { heapPerMessage, heapPerMessageOf16Writes, perConnection, survivingPerConnection } from "./bounds.ts"
 import * as Child from "./child.ts"
 import * as Load from "./load.ts"
 
@@ -60,11 +60,16 @@ const costOfMessages = (form: string, writes: number) =>
     return { small: yield* exchange(4000, sizes.small), large: yield* exchange(100, sizes.large) }
   }))
 
+/** And the bytes of it that outlive the collections of the young generation, although it is over. */
 const costOfConnection = (form: string) =>
   Effect.scoped(Effect.gen(function*() {
     const server = yield* echo(form, 1)
     const port = yield* server.next<number>()
-    return yield* cost(server, 250, Load.churn(port, 250))
+    const count = 1000
+    const each = yield* cost(server, count, Load.churn(port, count))
+    const young = yield* server.ask<Sample>("collect young")
+    const all = yield* server.ask<Sample>("collect")
+    return { ...each, surviving: (young.heapUsed - all.heapUsed) / count }
   }))
 
 /** Beside the buffer that it was read into. */
@@ -119,10 +124,11 @@ describe("a connection over TCP, from its acceptance to its end,", () => {
     const bounds = form === "raw" ? { heap: Infinity, fibers: 0 } : perConnection[form]
     it.live(`${form}: allocates no more heap than it may, and starts no more fibers`, (context) =>
       Effect.gen(function*() {
-        const { fibers, heap } = yield* costOfConnection(form)
-        yield* Effect.promise(() => context.annotate(`${heap} bytes, ${fibers} fibers`))
+        const { fibers, heap, surviving } = yield* costOfConnection(form)
+        yield* Effect.promise(() => context.annotate(`${heap} bytes, ${surviving} surviving, ${fibers} fibers`))
         assert.isAtMost(heap, bounds.heap)
         assert.isAtMost(fibers, bounds.fibers)
+        if (form === "handler") assert.isAtMost(surviving, survivingPerConnection)
       }))
   }
 })

@@ -65,7 +65,7 @@ export class Budget {
     const now = new Map<Connection, number>()
     const consumers: Array<Consumer> = []
     let total = 0
-    for (const connection of this.connections) {
+    for (const connection of this.connections.all()) {
       const { buffered, bytesWritten } = connection.transport.stats()
       if (buffered === 0) continue
       total += buffered

@@ -5,6 +5,8 @@
  */
 import * as Metric from "effect/Metric"
 import type * as MetricLabel from "effect/MetricLabel"
+import type { Member } from "../../internal/members.ts"
+import { Members } from "../../internal/members.ts"
 import { peerOf } from "../../policy/ConnectionLimit.ts"
 import type { Transport } from "../../Transport.ts"
 import type { Outcome, ServerReport, SlowConsumer } from "../Server.ts"
@@ -28,14 +30,14 @@ const outcomes = {
 }
 
 /** One connection, from its acceptance until nothing of it is left. */
-export interface Connection {
+export interface Connection extends Member {
   readonly life: Life
   readonly transport: Transport
   /** Counts for the limits. */
   readonly served: boolean
   /** By the Clock, where somebody wants to know. */
   readonly openedAt: number
-  /** Ends its handler, while that is under way. */
+  /** Ends its handler, while that is under way. Not written where it is assigned, see `Driver.ts`, where functions are made. */
   interrupt: (() => void) | undefined
   /** Why the server has ended it. */
   ending: "drained" | "aborted" | SlowConsumer | undefined
@@ -46,7 +48,7 @@ export class Connections {
   private readonly labels: ReadonlyArray<MetricLabel.MetricLabel>
   /** Calls back whenever one is over. */
   private readonly changed: () => void
-  private readonly open = new Set<Connection>()
+  private readonly open = new Members<Connection>()
   private readonly counts = { accepted: 0, refused: 0, completed: 0, failed: 0, drained: 0, aborted: 0 }
   /** How many of each peer are served, while that matters to anybody. */
   private peers: Map<string, number> | undefined = undefined
@@ -60,8 +62,9 @@ export class Connections {
     return this.open.size
   }
 
-  [Symbol.iterator](): IterableIterator<Connection> {
-    return this.open[Symbol.iterator]()
+  /** Those that are open now: whoever goes through them may end them. */
+  all(): ReadonlyArray<Connection> {
+    return this.open.all()
   }
 
   report(): ServerReport {
@@ -69,7 +72,15 @@ export class Connections {
   }
 
   add(life: Life, transport: Transport, served: boolean, openedAt: number): Connection {
-    const connection: Connection = { life, transport, served, openedAt, interrupt: undefined, ending: undefined }
+    const connection: Connection = {
+      life,
+      transport,
+      served,
+      openedAt,
+      interrupt: undefined,
+      ending: undefined,
+      place: 0
+    }
     this.open.add(connection)
     this.counts.accepted++
     if (served) {
@@ -82,7 +93,7 @@ export class Connections {
 
   /** Nothing of it is left. */
   settle(connection: Connection, outcome: Outcome): void {
-    this.open.delete(connection)
+    this.open.remove(connection)
     this.counts[outcome]++
     if (connection.served) {
       this.serving--
@@ -102,7 +113,7 @@ export class Connections {
 
   private countPeers(): Map<string, number> {
     const peers = new Map<string, number>()
-    for (const { served, transport } of this.open) if (served) this.countPeer(peers, transport, 1)
+    for (const { served, transport } of this.open.all()) if (served) this.countPeer(peers, transport, 1)
     return peers
   }
 

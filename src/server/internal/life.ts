@@ -86,11 +86,12 @@ export class Life {
       else this.attend(connection, rest)
     })
     if (over) return
-    connection.interrupt = () => {
+    const interrupt = () => {
       connection.interrupt = undefined
       started.stop()
       this.end(connection, Exit.interrupt(FiberId.none))
     }
+    connection.interrupt = interrupt
   }
 
   /** The loss of the connection, of which nobody wants to know more. */
@@ -129,7 +130,8 @@ export class Life {
       )
     })
     const fiber = this.fork(transport, life)
-    connection.interrupt = () => fiber.unsafeInterruptAsFork(FiberId.none)
+    const interrupt = () => fiber.unsafeInterruptAsFork(FiberId.none)
+    connection.interrupt = interrupt
   }
 
   /** The handler is over, and had no Scope. */
