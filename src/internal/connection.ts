@@ -217,8 +217,7 @@ export class Connection<F> {
   /** The driver has input. */
   received(chunk: Uint8Array): void {
     if (chunk.length === 0 || this.state === "closed") return
-    this.bytesRead += chunk.length
-    this.lastRead = this.timers.now()
+    this.countRead(chunk.length)
     if (this.inputDiscarded || this.report !== undefined) return
     this.input.push(chunk)
     this.inputBytes += chunk.length
@@ -231,6 +230,12 @@ export class Connection<F> {
     if (!taken) return this.stopReading()
     this.aheadDue = true
     this.schedule()
+  }
+
+  /** So many bytes have come: to `received`, or to whoever takes the driver's input in its place. */
+  countRead(bytes: number): void {
+    this.bytesRead += bytes
+    this.lastRead = this.timers.now()
   }
 
   /**

@@ -9,6 +9,7 @@ import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
+import { createPrivateKey } from "node:crypto"
 import type { Socket } from "node:net"
 import type { ConnectionLost } from "../../src/ConnectionError.ts"
 import * as MemoryTransport from "../../src/memory/MemoryTransport.ts"
@@ -27,6 +28,8 @@ const utf8 = (text: string) => new TextEncoder().encode(text)
 
 const all = <A, E, R, A2, E2, R2>(left: Effect.Effect<A, E, R>, right: Effect.Effect<A2, E2, R2>) =>
   Effect.all([left, right], { concurrency: "unbounded" })
+
+const isPastCore = ({ unsafeHandle }: Transport.Transport) => driverOf(unsafeHandle as Socket)!.receiver !== undefined
 
 const suite = has("openssl") ? describe : describe.skip
 
@@ -109,6 +112,20 @@ suite("TLS (skipped: openssl is not installed)", () => {
         yield* simulated(Effect.scoped(Effect.flatMap(simPair({}), transfer)))
       }))
 
+    it.scopedLive("past the core of a socket, also what comes right behind the handshake", () =>
+      Effect.gen(function*() {
+        const [left, right] = yield* tcpPair({})
+        // More than Node's TLS takes before anybody reads.
+        const bytes = Peer.pattern(300_000)
+        const [one, other] = yield* all(
+          Effect.tap(client()(left), (one) => Effect.fork(one.write(bytes))),
+          server()(right)
+        )
+        assert.isTrue(Buffer.from(yield* Transport.readExactly(other, bytes.length)).equals(bytes))
+        assert.isTrue(isPastCore(right))
+        yield* Peer.echoes(one, other)
+      }))
+
     it.scopedLive("TLS over TLS", () =>
       Effect.gen(function*() {
         const [outer, inner] = yield* joined()
@@ -181,6 +198,7 @@ suite("TLS (skipped: openssl is not installed)", () => {
         assert.strictEqual((yield* refused({ serverName: "127.0.0.2" }))[0]?._tag, "HostnameMismatch")
         assert.deepStrictEqual(yield* refused({ serverName: "127.0.0.1" }), [undefined, undefined])
         assert.deepStrictEqual(yield* refused({ sendServerName: false }), [undefined, undefined])
+        assert.isUndefined((yield* joined({ sendServerName: false }))[1].tls.serverName)
       }))
 
     it.scopedLive("a session of another server, or of one that was not verified", () =>
@@ -315,6 +333,11 @@ suite("TLS (skipped: openssl is not installed)", () => {
         // A failure of the choice is one of the handshake.
         const [, failed] = yield* refused({}, { serverNames: () => Effect.die("no") })
         assert.strictEqual(failed?._tag, "HandshakeFailed")
+        let interrupted = 0
+        const never = Effect.onInterrupt(Effect.never, () => Effect.sync(() => interrupted++))
+        const [, late] = yield* refused({}, { serverNames: () => never, timeout: 50 })
+        assert.include(["ConnectTimeout", "HandshakeFailed"], late?._tag)
+        yield* Peer.eventually(() => interrupted === 1)
       }))
 
     for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const) {
@@ -439,17 +462,16 @@ suite("TLS (skipped: openssl is not installed)", () => {
     it.scopedLive("over sockets, past their core, whose counters count all of TLS, as often as is wanted", () =>
       Effect.gen(function*() {
         const [left, right] = yield* tcpPair({})
-        const isPastCore = () => driverOf(right.unsafeHandle as Socket)!.receiver !== undefined
         for (const size of [1, 300_000]) {
           const [one, other] = yield* all(client()(left), server()(right))
           const before = right.stats().bytesRead
           yield* one.write(new Uint8Array(size))
           assert.strictEqual((yield* Transport.readExactly(other, size)).length, size)
           assert.isAtLeast(right.stats().bytesRead - before, size + 17)
-          assert.isTrue(isPastCore())
+          assert.isTrue(isPastCore(right))
           const back = yield* Effect.fork(one.unwrap)
           const theirs = yield* other.unwrap
-          assert.isFalse(isPastCore())
+          assert.isFalse(isPastCore(right))
           yield* theirs.write(utf8("in clear"))
           assert.strictEqual(
             Buffer.from(yield* Transport.readExactly(yield* Fiber.join(back), 8)).toString(),
@@ -537,6 +559,37 @@ suite("TLS (skipped: openssl is not installed)", () => {
         assert.strictEqual((yield* one.closed)._tag, "Lost")
       }))
 
+    it.scopedLive("the end of a peer that is gone before this side reads, after all that it has said", () =>
+      Effect.gen(function*() {
+        const [left, right] = yield* tcpPair({ lingerTimeout: 0 })
+        const [one, other] = yield* all(client()(left), server()(right))
+        const bytes = Peer.pattern(50_000)
+        yield* one.write(bytes)
+        yield* one.closeWrite
+        yield* Peer.eventually(() => right.stats().peerEnded)
+        assert.isTrue(bytes.equals(yield* Peer.readAll(other)))
+      }))
+
+    it.scopedLive("a reset of a socket, after every record that had come before it", () =>
+      Effect.gen(function*() {
+        const [left, right] = yield* tcpPair({ lingerTimeout: 0 })
+        const [one, other] = yield* all(client()(left), server()(right))
+        const before = right.stats().bytesRead
+        const writing = yield* Effect.fork(Effect.flip(Effect.forever(one.write(new Uint8Array(65536)))))
+        yield* Peer.eventually(() => one.stats().writersWaiting === 1)
+        // It reads no more.
+        yield* Peer.turns(20)
+        yield* left.abort
+        yield* Fiber.join(writing)
+        // A socket that does not read hears of the reset when it writes.
+        yield* Effect.flip(Effect.forever(Effect.zipRight(other.write(new Uint8Array(1)), Peer.turns(1))))
+        let bytesRead = 0
+        const pulled = Effect.map(other.pull, (chunk) => (bytesRead += chunk!.length))
+        assert.strictEqual((yield* Effect.flip(Effect.forever(pulled)))._tag, "ConnectionReset")
+        // The last one was not there as a whole.
+        assert.isAbove(bytesRead, (right.stats().bytesRead - before) * 0.99 - 16384)
+      }))
+
     it.scopedLive("that somebody closed the carrier beneath it", () =>
       Effect.gen(function*() {
         const [left, right] = yield* memory
@@ -589,6 +642,10 @@ suite("TLS (skipped: openssl is not installed)", () => {
             side
           )
           assert.deepInclude(error, { _tag: "HandshakeFailed", code: "ERR_SSL_WRONG_VERSION_NUMBER" })
+          assert.match(
+            error.message,
+            /: the handshake failed \(ERR_SSL_WRONG_VERSION_NUMBER\): wrong version number\.$/
+          )
         }))
 
       it.live(`when the peer of a ${side} stops in the middle of a record`, () =>
@@ -645,6 +702,16 @@ suite("TLS (skipped: openssl is not installed)", () => {
         const other = { ...identity, privateKey: authority.root.privateKey }
         const mismatch = yield* Effect.flip(Tls.context({ identity: other }))
         assert.deepInclude(mismatch, { _tag: "InvalidCredentials", code: "ERR_OSSL_X509_KEY_VALUES_MISMATCH" })
+        const encrypted = createPrivateKey(localhost.privateKey).export({
+          type: "pkcs8",
+          format: "pem",
+          cipher: "aes-256-cbc",
+          passphrase: "secret"
+        })
+        const locked = { certificate: localhost.certificate, privateKey: Buffer.from(encrypted) }
+        yield* Tls.context({ identity: { ...locked, passphrase: Redacted.make("secret") } })
+        const wrong = yield* Effect.flip(Tls.context({ identity: { ...locked, passphrase: "another" } }))
+        assert.strictEqual(wrong._tag, "InvalidCredentials")
         assert.strictEqual((yield* Effect.flip(Tls.context({ trustRoots: "nonsense" })))._tag, "InvalidCredentials")
       }))
 

@@ -3,11 +3,14 @@
  *
  * @internal
  */
+import { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import type { SystemFailure } from "../../ConnectionError.ts"
 import { systemFailure } from "../../ConnectionError.ts"
 import type { Driver, Events } from "../../Driver.ts"
+import type { Connection } from "../../internal/connection.ts"
 import * as Turn from "../../internal/turn.ts"
+import type { Transport } from "../../Transport.ts"
 
 /** The stream that closes without an end or an error: `stream.finished` calls it a premature close. */
 const prematureClose: SystemFailure = { code: "ERR_STREAM_PREMATURE_CLOSE", syscall: undefined, cause: undefined }
@@ -20,6 +23,17 @@ interface Carried extends Duplex {
 
 /** The driver that carries the stream, until it has closed. */
 export const driverOf = (stream: Duplex): StreamDriver<Duplex> | undefined => (stream as Carried)[driverKey]
+
+/** The core of a transport that a driver carries. */
+export const coreOf = <E>(transport: Transport<E>): Connection<unknown> | undefined =>
+  (transport as { readonly connection?: Connection<unknown> }).connection
+
+/** The driver of the socket that a transport lies straight on: a layer has the handle of its carrier, but not its core. */
+export const socketDriverOf = <E>(transport: Transport<E>): StreamDriver<Duplex> | undefined => {
+  const { unsafeHandle: socket } = transport
+  const driver = socket instanceof Socket ? driverOf(socket) : undefined
+  return driver?.events === coreOf(transport) ? driver : undefined
+}
 
 // Listeners are functions of the module, which find their driver on the stream: a closure for each of them would cost
 // every idle connection its memory.

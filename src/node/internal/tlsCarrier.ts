@@ -6,25 +6,21 @@
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { isTagged } from "effect/Predicate"
-import { Socket } from "node:net"
 import { Duplex } from "node:stream"
 import type { TLSSocket } from "node:tls"
 import { async } from "../../internal/async.ts"
-import type { Connection } from "../../internal/connection.ts"
 import { concat } from "../../internal/bytes.ts"
+import type { Connection } from "../../internal/connection.ts"
 import * as Turn from "../../internal/turn.ts"
 import type { Transport } from "../../Transport.ts"
 import type { StreamDriver } from "./streamDriver.ts"
-import { driverOf } from "./streamDriver.ts"
+import { coreOf, socketDriverOf } from "./streamDriver.ts"
 import type { Carrier } from "./tlsHandshake.ts"
 import { handshakeEnded } from "./tlsHandshake.ts"
 import { TlsRecords } from "./tlsRecords.ts"
 
 /** The reader takes no more. */
 const held: Effect.Effect<void> = async(() => () => {})
-
-const coreOf = <E>(transport: Transport<E>): Connection<unknown> | undefined =>
-  (transport as { readonly connection?: Connection<unknown> }).connection
 
 type Done = (error?: Error | null) => void
 
@@ -57,29 +53,25 @@ export class TlsCarrier<E> extends Duplex implements Carrier<E> {
   private readonly records = new TlsRecords()
   /** Taken from the transport, and not given to TLS. */
   private rest: Uint8Array = nothing
+  private readonly core: Connection<unknown> | undefined
+  /** Of the socket that the transport lies straight on, and that can give its input to this carrier. */
+  private driver: StreamDriver<Duplex> | undefined
   /** Gives its input to this carrier, past the core. */
   private shortcut: StreamDriver<Duplex> | undefined = undefined
   private gathering = false
   private chunks: Array<Uint8Array> = []
   private done: (() => void) | undefined = undefined
-  private readonly core: Connection<unknown> | undefined
   private reading = false
   private paused = true
   private wake: (() => void) | undefined = undefined
 
-  private readonly now: () => number
-
-  constructor(
-    transport: Transport<E>,
-    run: (effect: Effect.Effect<void>) => Fiber.RuntimeFiber<void>,
-    now: () => number
-  ) {
+  constructor(transport: Transport<E>, run: (effect: Effect.Effect<void>) => Fiber.RuntimeFiber<void>) {
     // What TLS does not take at once stays in the transport. Who made it also ends it.
     super({ allowHalfOpen: true, autoDestroy: false })
     this.transport = transport
     this.core = coreOf(transport)
+    this.driver = socketDriverOf(transport)
     this.run = run
-    this.now = now
     // The first of the listeners: TLS looks at the end after it.
     this.on("end", () => (this.inputOver = true)).on("error", () => {})
   }
@@ -131,24 +123,21 @@ export class TlsCarrier<E> extends Duplex implements Carrier<E> {
   // --- reading -----------------------------------------------------------------
 
   /**
-   * Where the carrier is a socket, its input comes here past the core: a fifth less CPU. Whether it has ended, was lost or
-   * is discarded the core tells, as ever; then, or when this side has ended, the way is the long one again.
+   * Where the carrier is a socket, its input comes here past the core once the core has none in hand: a fifth less CPU.
+   * Whether it has ended, was lost or is discarded the core tells, as ever; then, or when this side has ended, the way is
+   * the long one again.
    */
-  shorten(): void {
-    const { core, transport } = this
-    const { outgoing, unsafeHandle: socket } = transport
-    const driver = socket instanceof Socket ? driverOf(socket) : undefined
-    if (core === undefined || driver === undefined || driver.events !== core || this.rest.length > 0) return
-    const { peerEnded, pulling, unread } = transport.stats()
-    if (peerEnded || !pulling || unread > 0 || !outgoing.isActive()) return
+  private shorten(): void {
+    const { core, driver } = this
+    if (driver === undefined || this.paused || core!.unreadBytes > 0) return
     driver.receiver = this.receive
     this.shortcut = driver
-    if (this.paused) driver.stopReading()
   }
 
-  /** What was given and not taken by TLS is in `rest`, and comes before what the core reads from now on. */
+  /** For good. What was given and not taken by TLS is in `rest`, and comes before what the core reads from now on. */
   private lengthen(): void {
     const { shortcut } = this
+    this.driver = undefined
     if (shortcut === undefined) return
     this.shortcut = undefined
     shortcut.receiver = undefined
@@ -159,9 +148,11 @@ export class TlsCarrier<E> extends Duplex implements Carrier<E> {
   }
 
   private readonly receive = (chunk: Uint8Array): void => {
-    const core = this.core!
-    core.bytesRead += chunk.length
-    core.lastRead = this.now()
+    this.core!.countRead(chunk.length)
+    this.accept(chunk)
+  }
+
+  private accept(chunk: Uint8Array): void {
     this.onTurned()
     this.rest = this.rest.length === 0 ? chunk : concat([this.rest, chunk])
     this.pass()
@@ -191,10 +182,7 @@ export class TlsCarrier<E> extends Duplex implements Carrier<E> {
     wake?.()
     if (this.reading) return this
     this.reading = true
-    this.fork(Effect.matchEffect(this.transport.forEach(this.give), {
-      onFailure: (error) => this.over(() => (this.loss ??= { error })),
-      onSuccess: () => this.over(() => {})
-    }))
+    this.fork(this.input)
     return this
   }
 
@@ -207,11 +195,20 @@ export class TlsCarrier<E> extends Duplex implements Carrier<E> {
   override _read(): void {}
 
   private readonly give = (chunk: Uint8Array): Effect.Effect<void> => {
-    this.rest = chunk
-    this.onTurned()
+    this.accept(chunk)
+    return this.taken()
+  }
+
+  /** Ends when TLS has taken all. */
+  private taken(): Effect.Effect<void> {
+    if (this.rest.length > 0) return this.closeNotified ? held : Effect.flatMap(this.demand, this.giveRest)
+    this.shorten()
+    return Effect.void
+  }
+
+  private readonly giveRest = (): Effect.Effect<void> => {
     this.pass()
-    if (this.rest.length === 0) return Effect.void
-    return this.closeNotified ? held : Effect.flatMap(this.demand, () => this.give(this.rest))
+    return this.taken()
   }
 
   private readonly demand: Effect.Effect<void> = async<void>((resume) => {
@@ -223,11 +220,21 @@ export class TlsCarrier<E> extends Duplex implements Carrier<E> {
     }
   })
 
+  private readonly input: Effect.Effect<void> = Effect.suspend(() =>
+    Effect.matchEffect(this.transport.forEach(this.give), {
+      onFailure: (error) => this.over(() => (this.loss ??= { error })),
+      onSuccess: () => this.over(() => {})
+    })
+  )
+
+  /** What came before the end, and went past the core, comes before it. */
   private over(note: () => void): Effect.Effect<void> {
-    return Effect.sync(() => {
+    return Effect.suspend(() => {
       note()
       this.lengthen()
+      if (this.core !== undefined && this.core.unreadBytes > 0) return this.input
       if (!this.destroyed) this.emit("end")
+      return Effect.void
     })
   }
 

@@ -43,7 +43,6 @@ export class DetectingDriver<E, F> extends TlsDriver<E, F> {
       this.draining = true
       this.startReading()
     }))
-    carrier.shorten()
     super.watch()
   }
 

@@ -5,8 +5,8 @@
  */
 import * as Effect from "effect/Effect"
 import { EventEmitter } from "node:events"
-import * as tls from "node:tls"
 import type { Duplex } from "node:stream"
+import * as tls from "node:tls"
 import type { Timers } from "../../internal/connection.ts"
 
 /** What TLS lies on. */

@@ -1,11 +1,12 @@
 /**
- * What a TLS socket knows of its peer, as plain values: Node's socket forgets it when it is destroyed.
+ * What a TLS socket knows of its peer and has agreed on with it, as plain values: Node's socket forgets it when it is destroyed.
  *
  * @internal
  */
 import type { X509Certificate } from "node:crypto"
 import type { TLSSocket } from "node:tls"
-import type { Certificate } from "../Tls.ts"
+import type { Info, Session } from "../Tls.ts"
+import type { Certificate } from "../TlsContext.ts"
 
 const certificate = (x509: X509Certificate): Certificate => ({
   subject: x509.subject ?? "",
@@ -27,3 +28,15 @@ export const chainOf = (socket: TLSSocket | undefined): ReadonlyArray<Certificat
   }
   return chain
 }
+
+export const negotiated = (socket: TLSSocket, resumable?: Session): Info => ({
+  protocol: socket.getProtocol() ?? "",
+  cipher: socket.getCipher().standardName,
+  alpn: socket.alpnProtocol || undefined,
+  serverName: (socket as { readonly servername?: string | false | null }).servername || undefined,
+  peerCertificates: socket.isSessionReused() ? resumable?.peerCertificates ?? [] : chainOf(socket),
+  authorized: socket.authorized,
+  authorizationError: socket.authorizationError ? String(socket.authorizationError) : undefined,
+  resumed: socket.isSessionReused(),
+  session: () => undefined
+})

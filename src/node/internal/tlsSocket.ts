@@ -6,7 +6,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import { Socket } from "node:net"
+import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import type { TLSSocket } from "node:tls"
 import type { SystemFailure } from "../../ConnectionError.ts"
@@ -16,17 +16,14 @@ import { concat } from "../../internal/bytes.ts"
 import type { Connection } from "../../internal/connection.ts"
 import * as Turn from "../../internal/turn.ts"
 import type { Transport } from "../../Transport.ts"
-import type { Carrier } from "./tlsHandshake.ts"
 import type { StreamDriver } from "./streamDriver.ts"
-import { driverOf } from "./streamDriver.ts"
+import { socketDriverOf } from "./streamDriver.ts"
 import type { Failures } from "./tlsDriver.ts"
 import { recordSize, TlsDriver } from "./tlsDriver.ts"
+import type { Carrier } from "./tlsHandshake.ts"
 import { handshakeEnded } from "./tlsHandshake.ts"
 
 type Run = (effect: Effect.Effect<void>) => Fiber.RuntimeFiber<void>
-
-/** The core of a transport that a driver carries; layers have the handle of their carrier, but not its core. */
-const coreOf = <E>(transport: Transport<E>): unknown => (transport as { readonly connection?: unknown }).connection
 
 /**
  * The carrier itself stays what it was for whoever has accepted or dialled it: it is closed and aborted as ever, says what
@@ -43,11 +40,11 @@ export class SocketCarrier<E> implements Carrier<E> {
 
   /** `undefined` if the transport is none straight on a socket, or is not open in both directions and without a reader. */
   static of<E>(transport: Transport<E>, run: Run): SocketCarrier<E> | undefined {
-    const { outgoing, unsafeHandle: socket } = transport
-    const driver = socket instanceof Socket ? driverOf(socket) : undefined
-    if (driver === undefined || driver.events !== coreOf(transport)) return undefined
+    const driver = socketDriverOf(transport)
     const { peerEnded, pulling } = transport.stats()
-    return peerEnded || pulling || !outgoing.isActive() ? undefined : new SocketCarrier(transport, driver, run)
+    return driver === undefined || peerEnded || pulling || !transport.outgoing.isActive()
+      ? undefined
+      : new SocketCarrier(transport, driver, run)
   }
 
   private constructor(transport: Transport<E>, driver: StreamDriver<Duplex>, run: Run) {
@@ -150,7 +147,7 @@ export class SocketTlsDriver<E, F> extends TlsDriver<E, F> {
 
   protected override onData(chunk: Uint8Array): void {
     this.events.turned()
-    this.events.received(chunk)
+    super.onData(chunk)
   }
 
   protected onEnd(): void {

@@ -103,6 +103,22 @@ export const reading: ReadonlyArray<Entry> = [
       yield* C.expectEnd(right, "the third pull after the data")
     })),
 
+  entry(
+    "who reads late gets all that came before the end",
+    ({ open }) =>
+      Effect.forEach([100, 20_000, 50_000], (size) =>
+        Effect.gen(function*() {
+          const [left, right] = yield* open()
+          const sending = yield* Effect.fork(send(left, C.pieces(C.pattern(size), size / 2)))
+          yield* C.turns
+          // The end itself may wait for whoever reads what comes before it.
+          const first = (yield* right.pull) ?? bytes()
+          yield* C.turns
+          yield* expectBytes(concat([first, yield* C.readAll(right)]), C.pattern(size), "what comes before the end")
+          yield* Fiber.join(sending)
+        }))
+  ),
+
   entry("the end of a peer that sent nothing comes to a pull that waits", ({ open }) =>
     Effect.gen(function*() {
       const [left, right] = yield* open()

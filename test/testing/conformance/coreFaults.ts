@@ -71,6 +71,15 @@ export const coreFaults: Record<string, Fault> = {
       "pulls that are interrupted again and again lose no byte"
     ]
   ),
+  "drops with the end what was read ahead": fault(
+    core("ended", (original) =>
+      function() {
+        this.input.clear()
+        this.inputBytes = 0
+        original.call(this)
+      }),
+    ["who reads late gets all that came before the end"]
+  ),
   "gives the end before the data": fault(
     core("take", (original) =>
       function() {

@@ -1,0 +1,54 @@
+/**
+ * Whether a peer is whom it has to be, and what is said of it if not.
+ *
+ * @internal
+ */
+import * as tls from "node:tls"
+import { systemFailure } from "../../ConnectionError.ts"
+import type { Transport } from "../../Transport.ts"
+import type { TlsError } from "../TlsError.ts"
+import { CertificateRejected, HandshakeFailed, HostnameMismatch, ProtocolVersion } from "../TlsError.ts"
+import { alertOf } from "./tlsAlerts.ts"
+import { chainOf } from "./tlsPeer.ts"
+
+export type Ends = Pick<Transport<unknown>, "localAddress" | "remoteAddress">
+
+export const endsOf = ({ localAddress, remoteAddress }: Ends): Ends => ({ localAddress, remoteAddress })
+
+export const untrusted = (socket: tls.TLSSocket, ends: Ends): CertificateRejected | undefined =>
+  socket.authorized ? undefined : new CertificateRejected({
+    ...ends,
+    code: String(socket.authorizationError ?? "UNSPECIFIED"),
+    chain: chainOf(socket)
+  })
+
+/** Who resumes a session shows no certificate: that of the session, which was verified, was offered for this name only. */
+export const rejected = (
+  socket: tls.TLSSocket,
+  serverName: string,
+  ends: Ends
+): CertificateRejected | HostnameMismatch | undefined => {
+  const distrust = untrusted(socket, ends)
+  if (distrust !== undefined || socket.isSessionReused()) return distrust
+  if (tls.checkServerIdentity(serverName, socket.getPeerCertificate(true)) === undefined) return undefined
+  const chain = chainOf(socket)
+  return new HostnameMismatch({ ...ends, serverName, names: chain[0]?.names ?? [], chain })
+}
+
+/** OpenSSL's words for a peer that speaks only versions that this side does not. */
+const versionCodes = /^ERR_SSL_(UNSUPPORTED_PROTOCOL|NO_PROTOCOLS_AVAILABLE|VERSION_TOO_LOW|WRONG_SSL_VERSION)$/
+
+export const broken = (cause: unknown, socket: tls.TLSSocket | undefined, ends: Ends): TlsError => {
+  const { code } = systemFailure(cause)
+  const alert = alertOf(cause)
+  const reason = code === "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE" ? code : socket?.authorizationError
+  if (reason) return new CertificateRejected({ ...ends, code: String(reason), chain: chainOf(socket) })
+  return alert === "protocol_version" || (code !== undefined && versionCodes.test(code))
+    ? new ProtocolVersion({ ...ends, cause })
+    : new HandshakeFailed({ ...ends, alert, code, cause })
+}
+
+/** One of the handshake itself, and none of the carrier, the context or the deadline. */
+export const isHandshakeError = (error: unknown): boolean =>
+  error instanceof CertificateRejected || error instanceof HostnameMismatch || error instanceof ProtocolVersion ||
+  error instanceof HandshakeFailed
