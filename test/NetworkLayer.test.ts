@@ -470,6 +470,29 @@ describe("buffered", () => {
       assert.deepStrictEqual(yield* Fiber.join(reading), counting(20_000))
     }))
 
+  it.scoped("a pace is asked about one piece after the other, however much is written at once", () =>
+    Effect.gen(function*() {
+      let asked = 0
+      const most = { asked: 0, spent: 0 }
+      const pace: NetworkLayer.Pace = {
+        ready: (bytes) =>
+          Effect.suspend(() => {
+            most.asked = Math.max(most.asked, ++asked)
+            return Effect.as(Effect.yieldNow(), Math.min(bytes, 100_000))
+          }),
+        spend: (bytes) => {
+          asked--
+          most.spent = Math.max(most.spent, bytes)
+        }
+      }
+      const { peer, transport } = yield* buffered({}, { write: pace })
+      const reading = yield* Effect.fork(readAll(peer))
+      yield* transport.write(counting(1_000_000))
+      yield* transport.closeWrite
+      assert.deepStrictEqual(yield* Fiber.join(reading), counting(1_000_000))
+      assert.deepStrictEqual(most, { asked: 1, spent: 100_000 })
+    }))
+
   it.scoped("it can be made where nothing can be interrupted", () =>
     Effect.gen(function*() {
       const [carrier] = yield* MemoryTransport.pair()

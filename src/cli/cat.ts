@@ -5,6 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { Connector } from "../Connector.ts"
+import { firstOf } from "../internal/firstOf.ts"
 import type { Network } from "../Network.ts"
 import type { Transport } from "../Transport.ts"
 import type { Failure } from "./connections.ts"
@@ -27,7 +28,7 @@ const receive = (transport: Transport<Failure>): Effect.Effect<void, Failure> =>
 
 /** Ends when the peer has ended; what was read from the standard input until then is still sent. */
 const joined = (transport: Transport<Failure>): Effect.Effect<void, Failure> =>
-  Effect.raceFirst(receive(transport), Effect.zipRight(send(transport), Effect.never)).pipe(
+  firstOf(receive(transport), Effect.zipRight(send(transport), Effect.never)).pipe(
     Effect.zipRight(transport.close),
     Effect.zipRight(transport.closed),
     Effect.flatMap((reason) => reason._tag === "Lost" ? Effect.fail(reason.error) : Effect.void),

@@ -13,21 +13,20 @@
 import * as Channel from "effect/Channel"
 import * as Chunk from "effect/Chunk"
 import * as Data from "effect/Data"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
 import * as Address from "../Address.ts"
 import type { Codec, Decoder, Encoder } from "../Codec.ts"
 import type { ConnectionLost, WriteAfterEnd } from "../ConnectionError.ts"
-import { advance, Immediate, isDone } from "../internal/immediate.ts"
+import { Fifo, Place, turnOf } from "../internal/fifo.ts"
+import { firstOf } from "../internal/firstOf.ts"
+import { advance, isDone, suspend } from "../internal/immediate.ts"
 import * as Turn from "../internal/turn.ts"
 import type { Transport } from "../Transport.ts"
-import { Fifo, Place } from "./internal/fifo.ts"
 import { Frames } from "./internal/frames.ts"
 
 // -----------------------------------------------------------------------------
@@ -329,26 +328,18 @@ class Duplex<In, Out, FE, TE> implements Framed<In, Out, TE | FE, TE> {
 
   // --- sending -----------------------------------------------------------------
 
-  readonly send = (frame: In): Effect.Effect<void, TE | FE | WriteAfterEnd> => new Send(this, [frame])
+  readonly send = (frame: In): Effect.Effect<void, TE | FE | WriteAfterEnd> => suspend(() => this.sendNow([frame]))
 
-  readonly sendAll = (frames: Iterable<In>): Effect.Effect<void, TE | FE | WriteAfterEnd> => new Send(this, frames)
+  readonly sendAll = (frames: Iterable<In>): Effect.Effect<void, TE | FE | WriteAfterEnd> =>
+    suspend(() => this.sendNow(frames))
 
   /** Takes the first step of sending: what is left of it. */
-  sendNow(frames: Iterable<In>): Effect.Effect<void, TE | FE | WriteAfterEnd> {
+  private sendNow(frames: Iterable<In>): Effect.Effect<void, TE | FE | WriteAfterEnd> {
     if (this.handedOver) return Effect.die(new Error(notOurs))
     const bytes = this.codec.encode(Array.isArray(frames) ? frames : Array.from(frames))
     if (Either.isLeft(bytes)) return Exit.fail(bytes.left)
     const write = this.transport.write(bytes.right)
-    return this.writers.first === undefined ? advance(write) : this.inTurn(write)
-  }
-
-  private inTurn<A, E>(write: Effect.Effect<A, E>): Effect.Effect<A, E> {
-    const place = new Place()
-    const turn = Effect.suspend(() => {
-      this.writers.join(place)
-      return Effect.zipRight(turnOf(place, () => this.writers.first === place), write)
-    })
-    return Effect.ensuring(turn, Effect.sync(() => this.writers.leave(place)))
+    return this.writers.first === undefined ? advance(write) : this.writers.inTurn(write)
   }
 
   // --- receiving ---------------------------------------------------------------
@@ -480,43 +471,6 @@ class Duplex<In, Out, FE, TE> implements Framed<In, Out, TE | FE, TE> {
     return Effect.as(transport.unread(this.frames.left), transport)
   }))
 }
-
-class Send<In, Out, FE, TE> extends Immediate<void, TE | FE | WriteAfterEnd> {
-  private readonly duplex: Duplex<In, Out, FE, TE>
-  private readonly frames: Iterable<In>
-
-  constructor(duplex: Duplex<In, Out, FE, TE>, frames: Iterable<In>) {
-    super()
-    this.duplex = duplex
-    this.frames = frames
-  }
-
-  commit() {
-    return this.duplex.sendNow(this.frames)
-  }
-}
-
-/** Waits until it holds; whoever makes it hold wakes the place. */
-const turnOf = (place: Place, holds: () => boolean): Effect.Effect<void> =>
-  Effect.async((resume) => {
-    if (holds()) resume(Effect.void)
-    else place.wake = () => resume(Effect.void)
-  })
-
-/**
- * As whichever ends first; the other one is interrupted. Not `Effect.raceFirst`: interrupted after it has made its
- * fibers and before it has started them, it waits for them for ever.
- */
-const firstOf = <A, E, E2>(one: Effect.Effect<A, E>, other: Effect.Effect<A, E2>): Effect.Effect<A, E | E2> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(Deferred.make<A, E | E2>(), (ended) => {
-      const fork = (effect: Effect.Effect<A, E | E2>) => Effect.fork(Effect.intoDeferred(restore(effect), ended))
-      return Effect.flatMap(
-        Effect.zip(fork(one), fork(other)),
-        (fibers) => Effect.ensuring(restore(Deferred.await(ended)), Fiber.interruptAll(fibers))
-      )
-    })
-  )
 
 const breath = Effect.async<void>((resume) => Turn.macrotask(() => resume(Effect.void)))
 

@@ -14,6 +14,19 @@ export abstract class Immediate<A, E, R = never> extends Effectable.Class<A, E, 
   abstract override commit(): Effect.Effect<A, E, R>
 }
 
+class Suspended<A, E, R> extends Immediate<A, E, R> {
+  override readonly commit: () => Effect.Effect<A, E, R>
+
+  constructor(commit: () => Effect.Effect<A, E, R>) {
+    super()
+    this.commit = commit
+  }
+}
+
+/** `Effect.suspend` whose step needs no fiber. */
+export const suspend = <A, E, R = never>(step: () => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  new Suspended(step)
+
 /** Takes the first step of an effect that is to be run now, in this place: what is left of it, `Exit.void` for nothing. */
 export const advance = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   effect instanceof Immediate ? effect.commit() : effect
@@ -36,30 +49,18 @@ interface Handlers<E, E2, R> {
   readonly onSuccess: () => Effect.Effect<void, E2, R>
 }
 
-class Matched<E, E2, R> extends Immediate<void, E2, R> {
-  private readonly effect: Effect.Effect<void, E, R>
-  private readonly handlers: Handlers<E, E2, R>
-
-  constructor(effect: Effect.Effect<void, E, R>, handlers: Handlers<E, E2, R>) {
-    super()
-    this.effect = effect
-    this.handlers = handlers
-  }
-
-  commit(): Effect.Effect<void, E2, R> {
-    const rest = advance(this.effect)
-    return isDone(rest) ? this.handlers.onSuccess() : Effect.matchEffect(rest, this.handlers)
-  }
-}
-
 /** `Effect.matchEffect` that leaves an immediate effect immediate. */
 export const matchEffect = <E, E2, R = never>(
   effect: Effect.Effect<void, E, R>,
   handlers: Handlers<E, E2, R>
-): Effect.Effect<void, E2, R> => new Matched(effect, handlers)
+): Effect.Effect<void, E2, R> =>
+  suspend(() => {
+    const rest = advance(effect)
+    return isDone(rest) ? handlers.onSuccess() : Effect.matchEffect(rest, handlers)
+  })
 
 /** `Effect.catchAll` that leaves an immediate effect immediate. */
 export const catchAll = <E, E2, R = never>(
   effect: Effect.Effect<void, E, R>,
   handle: (error: E) => Effect.Effect<void, E2, R>
-): Effect.Effect<void, E2, R> => new Matched(effect, { onFailure: handle, onSuccess: () => Exit.void })
+): Effect.Effect<void, E2, R> => matchEffect(effect, { onFailure: handle, onSuccess: () => Exit.void })

@@ -16,7 +16,6 @@ import type { CloseReason, Transport } from "../Transport.ts"
 import { async } from "./async.ts"
 import { advance, isDone, next } from "./immediate.ts"
 import * as Turn from "./turn.ts"
-import type { Started } from "./unattended.ts"
 import { Unattended } from "./unattended.ts"
 import { WriteBuffer } from "./writeBuffer.ts"
 
@@ -52,46 +51,27 @@ class Bell {
   }
 }
 
-/** An effect that runs beside, from the end of this event on: without a fiber for as long as it needs none. */
-class Beside<E> {
-  private readonly run: Run
-  private readonly over: (effect: Effect.Effect<void, E>) => Effect.Effect<void>
-  private stopped = false
-  private started: Started | undefined = undefined
-  private fiber: Fiber.RuntimeFiber<void> | undefined = undefined
-
-  constructor(
-    effect: Effect.Effect<void, E>,
-    run: Run,
-    over: (effect: Effect.Effect<void, E>) => Effect.Effect<void>
-  ) {
-    this.run = run
-    this.over = over
-    if (isUnattended(effect)) Turn.task(() => this.begin(effect))
-    else this.attend(effect)
+/** Runs an effect beside, from the end of this event on: without a fiber for as long as it needs none. What interrupts it. */
+const beside = <E>(
+  effect: Effect.Effect<void, E>,
+  run: (effect: Effect.Effect<void, E>) => Fiber.RuntimeFiber<void>
+): Effect.Effect<void> => {
+  let interrupt: Effect.Effect<void> | undefined
+  const attend = (rest: Effect.Effect<void, E>): void => {
+    interrupt = Effect.asVoid(Fiber.interrupt(run(rest)))
   }
-
-  private begin(effect: Unattended<void, E, never>): void {
-    if (this.stopped) return
-    let left = false
-    const started = effect.start((rest) => {
-      left = true
-      this.started = undefined
-      this.attend(rest)
-    })
-    if (!left) this.started = started
+  const begin = (effect: Unattended<void, E, never>): void => {
+    if (interrupt !== undefined) return
+    const started = effect.start(attend)
+    interrupt ??= Effect.sync(() => started.stop())
   }
-
-  private attend(effect: Effect.Effect<void, E>): void {
-    this.fiber = this.run(this.over(effect))
-  }
-
-  readonly interrupt: Effect.Effect<void> = Effect.suspend(() => {
-    this.stopped = true
-    this.started?.stop()
-    return this.fiber === undefined ? Effect.void : Effect.asVoid(Fiber.interrupt(this.fiber))
-  })
+  if (isUnattended(effect)) Turn.task(() => begin(effect))
+  else attend(effect)
+  return Effect.suspend(() => interrupt ??= Effect.void)
 }
+
+const isUnattended = <E>(effect: Effect.Effect<void, E>): effect is Unattended<void, E, never> =>
+  effect instanceof Unattended
 
 export class TransportDriver<E> implements Driver {
   private readonly inner: Transport<E>
@@ -108,7 +88,8 @@ export class TransportDriver<E> implements Driver {
   /** It is being passed: what comes meanwhile is passed behind it. */
   private passing = false
 
-  private reader: Beside<E> | undefined = undefined
+  /** What interrupts it. */
+  private reader: Effect.Effect<void> | undefined = undefined
   private writer: Fiber.RuntimeFiber<void> | undefined = undefined
   private watcher: Fiber.RuntimeFiber<void> | undefined = undefined
 
@@ -128,7 +109,7 @@ export class TransportDriver<E> implements Driver {
   /** A clean end is the reader's to report: there may be input left. A loss concerns writers, and idle ones as well. */
   private readonly innerClosed = (reason: CloseReason<E>): Effect.Effect<void> =>
     reason._tag === "Clean" ? Effect.void : Effect.zipRight(
-      this.reader === undefined ? Effect.void : this.reader.interrupt,
+      this.reader ?? Effect.void,
       Effect.map(this.drain, () => this.events.failed(reason.error))
     )
 
@@ -151,7 +132,7 @@ export class TransportDriver<E> implements Driver {
   readonly startReading = (): void => {
     this.reading = true
     if (this.reader === undefined) {
-      this.reader = new Beside(this.inner.forEach(this.take), this.options.run, this.readOver)
+      this.reader = beside(this.inner.forEach(this.take), this.read)
     } else this.readBell.ring()
   }
 
@@ -199,11 +180,11 @@ export class TransportDriver<E> implements Driver {
   }
 
   /** A failure is reported in its place behind the bytes that came before it. By the watcher too: the first one counts. */
-  private readonly readOver = (reading: Effect.Effect<void, E>): Effect.Effect<void> =>
-    Effect.match(reading, {
+  private readonly read = (reading: Effect.Effect<void, E>): Fiber.RuntimeFiber<void> =>
+    this.options.run(Effect.match(reading, {
       onFailure: (error) => this.events.failed(error),
       onSuccess: () => this.events.ended()
-    })
+    }))
 
   // --- writing -----------------------------------------------------------------
 
@@ -271,7 +252,7 @@ export class TransportDriver<E> implements Driver {
   private leave(end: Effect.Effect<void>): void {
     const fibers = [this.writer, this.watcher].filter((fiber) => fiber !== undefined)
     this.options.run(Effect.zipRight(
-      Effect.zipRight(this.reader?.interrupt ?? Effect.void, Fiber.interruptAll(fibers)),
+      Effect.zipRight(this.reader ?? Effect.void, Fiber.interruptAll(fibers)),
       Effect.suspend(() => {
         this.held = undefined
         this.output.drop()
@@ -280,6 +261,3 @@ export class TransportDriver<E> implements Driver {
     ))
   }
 }
-
-const isUnattended = <E>(effect: Effect.Effect<void, E>): effect is Unattended<void, E, never> =>
-  effect instanceof Unattended

@@ -16,6 +16,7 @@ import type * as Scope from "effect/Scope"
 import * as Address from "../Address.ts"
 import type { ConnectionLost } from "../ConnectionError.ts"
 import { ListenerClosed } from "../ConnectionError.ts"
+import { isIdleAt } from "../internal/idle.ts"
 import type { Listener } from "../Listener.ts"
 import * as Network from "../Network.ts"
 import type { NetworkLayer } from "../NetworkLayer.ts"
@@ -101,10 +102,10 @@ export const make = <Err = never, R = never>(
   listener: Listener,
   options: Options<Err, R> = {}
 ): Effect.Effect<SocketServer.SocketServer["Type"], never, Exclude<R, Scope.Scope>> =>
-  Effect.map(Effect.context<Exclude<R, Scope.Scope>>(), (context) => {
+  Effect.map(Effect.all([Effect.context<Exclude<R, Scope.Scope>>(), Effect.clock]), ([context, clock]) => {
     const through: NetworkLayer<ConnectionLost, unknown, Err, R> = options.through ?? Effect.succeed
     const sockets = new WeakMap<Transport, TransportSocket>()
-    const isIdle = options.isIdle ?? isIdleByDefault
+    const isIdle = options.isIdle ?? ((carrier) => isIdleAt(carrier, clock.unsafeCurrentTimeMillis()))
     const serving: Server.ServeOptions = {
       ...options,
       isIdle: (carrier) => isIdle(carrier) && !(sockets.get(carrier)?.unfinished)
@@ -132,11 +133,6 @@ export const make = <Err = never, R = never>(
         ) as Effect.Effect<never, SocketServer.SocketServerError, R2>
     })
   })
-
-const isIdleByDefault = (transport: Transport): boolean => {
-  const { buffered, pulling } = transport.stats()
-  return pulling && buffered === 0
-}
 
 /** The failure in a `SocketError`, for the server to know a loss by; an end that this side wanted is none. */
 const ended = <E>(cause: Cause.Cause<E>): Effect.Effect<void, unknown> => {

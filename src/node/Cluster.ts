@@ -20,6 +20,7 @@ import type * as Scope from "effect/Scope"
 import type { Worker as Child } from "node:cluster"
 import cluster from "node:cluster"
 import * as os from "node:os"
+import { firstOf } from "../internal/firstOf.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -155,7 +156,7 @@ const worker = <A, E, R>(program: Effect.Effect<A, E, R>): Effect.Effect<A | voi
       Effect.sync(() => {
         if (!Cause.isInterruptedOnly(cause)) process.exitCode = 1
       }))
-    return yield* Effect.raceFirst(failing, Deferred.await(stopping))
+    return yield* firstOf(failing, Deferred.await(stopping))
   }))
 
 // -----------------------------------------------------------------------------

@@ -6,7 +6,7 @@
  */
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import { advance, Immediate, isDone } from "../internal/immediate.ts"
+import { advance, isDone, suspend } from "../internal/immediate.ts"
 import * as NetworkLayer from "../NetworkLayer.ts"
 import type { CloseReason, Transport } from "../Transport.ts"
 
@@ -68,13 +68,11 @@ export const make =
           counted.look()
           return transport.pull
         }),
-        write: (bytes) => new Write(counted, lengthOf(bytes), transport.write(bytes)),
+        write: (bytes) => suspend(() => counted.write(lengthOf(bytes), transport.write(bytes))),
         writeAll: (chunks) =>
-          Effect.suspend(() => {
+          suspend(() => {
             const all = Array.from(chunks)
-            return advance(
-              new Write(counted, all.reduce((sum, chunk) => sum + lengthOf(chunk), 0), transport.writeAll(all))
-            )
+            return counted.write(all.reduce((sum, chunk) => sum + lengthOf(chunk), 0), transport.writeAll(all))
           })
       })
       // The carrier's own, and not one of pulls: it needs no fiber for a chunk.
@@ -106,18 +104,34 @@ class Counted {
     this.written = bytesWritten + buffered
   }
 
-  get now(): number {
-    return this.clock.unsafeCurrentTimeMillis()
-  }
-
   look(): void {
     const { buffered, bytesRead, bytesWritten, unread } = this.stats()
     this.read = told(this.read, bytesRead - unread, this.tap.read)
     this.written = told(this.written, bytesWritten + buffered, this.tap.written)
   }
 
+  /** Takes the first step of writing so many bytes: what is left of it. */
+  write<E>(bytes: number, effect: Effect.Effect<void, E>): Effect.Effect<void, E> {
+    const before = this.accepted
+    const rest = advance(effect)
+    // Accepted, it may still take a breath, which is no pressure.
+    const accepted = isDone(rest) || this.accepted >= before + bytes
+    this.look()
+    return accepted ? rest : this.waiting(rest)
+  }
+
+  private waiting<E>(rest: Effect.Effect<void, E>): Effect.Effect<void, E> {
+    const since = this.clock.unsafeCurrentTimeMillis()
+    return Effect.onExit(rest, () =>
+      Effect.sync(() => {
+        const waited = this.clock.unsafeCurrentTimeMillis() - since
+        if (waited > 0) this.tap.pressed?.(waited)
+        this.look()
+      }))
+  }
+
   /** How much was ever accepted. */
-  get accepted(): number {
+  private get accepted(): number {
     const { buffered, bytesWritten } = this.stats()
     return bytesWritten + buffered
   }
@@ -133,38 +147,4 @@ const told = (before: number, now: number, tell: ((bytes: number) => void) | und
   if (now <= before) return before
   tell?.(now - before)
   return now
-}
-
-class Write<E> extends Immediate<void, E> {
-  private readonly counted: Counted
-  private readonly bytes: number
-  private readonly effect: Effect.Effect<void, E>
-
-  constructor(counted: Counted, bytes: number, effect: Effect.Effect<void, E>) {
-    super()
-    this.counted = counted
-    this.bytes = bytes
-    this.effect = effect
-  }
-
-  commit(): Effect.Effect<void, E> {
-    const { counted } = this
-    const before = counted.accepted
-    const rest = advance(this.effect)
-    // Accepted, it may still take a breath, which is no pressure.
-    const accepted = isDone(rest) || counted.accepted >= before + this.bytes
-    counted.look()
-    return accepted ? rest : this.waiting(rest)
-  }
-
-  private waiting(rest: Effect.Effect<void, E>): Effect.Effect<void, E> {
-    const { counted } = this
-    const since = counted.now
-    return Effect.onExit(rest, () =>
-      Effect.sync(() => {
-        const waited = counted.now - since
-        if (waited > 0) counted.tap.pressed?.(waited)
-        counted.look()
-      }))
-  }
 }

@@ -4,7 +4,6 @@
  *
  * @since 0.1.0
  */
-import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Mailbox from "effect/Mailbox"
@@ -13,11 +12,11 @@ import type * as Scope from "effect/Scope"
 import type * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
 import * as Address from "../Address.ts"
-import { advance, Immediate, isDone } from "../internal/immediate.ts"
 import * as Pcapng from "../internal/pcapng.ts"
 import * as NetworkLayer from "../NetworkLayer.ts"
-import type { CloseReason, Transport } from "../Transport.ts"
+import type { Transport } from "../Transport.ts"
 import { segments } from "./internal/segments.ts"
+import { Wire } from "./internal/wire.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -75,14 +74,13 @@ export type Tap = (connection: Connection) => (passed: Passed) => void
 export const make = (tap: Tap) => <E>(transport: Transport<E>): Effect.Effect<Transport<E>> =>
   Effect.gen(function*() {
     const wire = new Wire(transport, tap, yield* Effect.clock)
-    const queue = new Queue(yield* Effect.makeSemaphore(1))
     yield* Effect.forkDaemon(Effect.interruptible(Effect.map(transport.closed, wire.closed)))
     const derived = NetworkLayer.derive(transport, {
-      pull: Effect.zipRight(peeked(transport, wire), transport.pull),
-      writeAll: (chunks) => new Write(transport, wire, queue, chunks),
+      pull: Effect.zipRight(wire.peek, transport.pull),
+      writeAll: (chunks) => wire.write(chunks),
       stats: () => {
         const stats = transport.stats()
-        return { ...stats, writersWaiting: stats.writersWaiting + queue.waiting }
+        return { ...stats, writersWaiting: stats.writersWaiting + wire.writersWaiting }
       },
       closeWrite: Effect.uninterruptibleMask((restore) =>
         Effect.zipLeft(restore(transport.closeWrite), Effect.sync(() => wire.ended("out")))
@@ -111,171 +109,6 @@ export const log = <E>(transport: Transport<E>): Effect.Effect<Transport<E>> =>
     Effect.runtime(),
     (runtime) => make(hexdump((line) => Runtime.runSync(runtime, Effect.logDebug(line))))(transport)
   )
-
-/** Looks at the next bytes, and puts them back: the pull that gives them to the consumer has no step after it. */
-const peeked = <E>(transport: Transport<E>, wire: Wire): Effect.Effect<void, E> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(restore(transport.pull), (chunk) => {
-      if (chunk === null) return Effect.sync(() => wire.ended("in"))
-      wire.read(chunk)
-      return transport.unread(chunk)
-    })
-  )
-
-interface Writing<E> {
-  readonly stats: Transport["stats"]
-  readonly writeAll: (chunks: ReadonlyArray<Uint8Array>) => Effect.Effect<void, E>
-}
-
-/** One chunk that finds room, and nobody before it, costs no fiber a wake-up. */
-class Write<E> extends Immediate<void, E> {
-  private readonly transport: Writing<E>
-  private readonly wire: Wire
-  private readonly queue: Queue
-  private readonly chunks: Iterable<Uint8Array>
-
-  constructor(transport: Writing<E>, wire: Wire, queue: Queue, chunks: Iterable<Uint8Array>) {
-    super()
-    this.transport = transport
-    this.wire = wire
-    this.queue = queue
-    this.chunks = chunks
-  }
-
-  commit(): Effect.Effect<void, E> {
-    const { queue, transport, wire } = this
-    const all = Array.from(this.chunks)
-    const writing = transport.writeAll(all)
-    if (all.length !== 1 || !queue.isEmpty) return queue.pass(writtenThrough(transport, wire, all, writing))
-    const before = accepted(transport)
-    const rest = advance(writing)
-    // Accepted, it may still take a breath.
-    if (isDone(rest) || accepted(transport) > before) {
-      wire.passed("data", "out", all[0])
-      return rest
-    }
-    return queue.pass(writtenThrough(transport, wire, all, rest))
-  }
-}
-
-/** Of a write that did not succeed, as much is told as was accepted: no other one is with the carrier meanwhile. */
-const writtenThrough = <E>(
-  transport: Pick<Transport<unknown>, "stats">,
-  wire: Wire,
-  all: ReadonlyArray<Uint8Array>,
-  writing: Effect.Effect<void, E>
-): Effect.Effect<void, E> =>
-  Effect.uninterruptibleMask((restore) => {
-    const before = accepted(transport)
-    return Effect.matchCauseEffect(restore(writing), {
-      onSuccess: () => Effect.sync(() => all.forEach((chunk) => wire.passed("data", "out", chunk))),
-      onFailure: (cause) => {
-        let left = accepted(transport) - before
-        for (const chunk of all) {
-          left -= chunk.length
-          if (left < 0) break
-          wire.passed("data", "out", chunk)
-        }
-        return Effect.failCause(cause)
-      }
-    })
-  })
-
-/** One after the other, in the order in which they came. */
-class Queue {
-  waiting = 0
-  private passing = 0
-  private readonly semaphore: Effect.Semaphore
-
-  constructor(semaphore: Effect.Semaphore) {
-    this.semaphore = semaphore
-  }
-
-  get isEmpty(): boolean {
-    return this.waiting + this.passing === 0
-  }
-
-  pass<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> {
-    return Effect.suspend(() => {
-      let begun = false
-      this.waiting++
-      const passing = Effect.suspend(() => {
-        begun = true
-        this.waiting--
-        this.passing++
-        return effect
-      })
-      // Interrupted while it waits, it never begins.
-      const left = Effect.sync(() => {
-        if (begun) this.passing--
-        else this.waiting--
-      })
-      return Effect.ensuring(this.semaphore.withPermits(1)(passing), left)
-    })
-  }
-}
-
-const accepted = ({ stats }: Pick<Transport<unknown>, "stats">): number => {
-  const { buffered, bytesWritten } = stats()
-  return bytesWritten + buffered
-}
-
-/** One connection, as it is told to the tap. */
-class Wire {
-  private readonly stats: Transport["stats"]
-  private readonly clock: Clock.Clock
-  private readonly tell: (passed: Passed) => void
-  /** Up to which byte the input was told. */
-  private toldTo: number
-  private readonly ends = { in: false, out: false }
-
-  constructor({ localAddress, remoteAddress, stats }: Transport<unknown>, tap: Tap, clock: Clock.Clock) {
-    this.stats = stats
-    this.clock = clock
-    this.tell = tap({ localAddress, remoteAddress, at: clock.unsafeCurrentTimeMillis() })
-    this.toldTo = this.position()
-  }
-
-  /** How many bytes of the input are taken. */
-  private position(): number {
-    const { bytesRead, unread } = this.stats()
-    return bytesRead - unread
-  }
-
-  read(chunk: Uint8Array): void {
-    const position = this.position()
-    const fresh = Math.min(chunk.length, position - this.toldTo)
-    if (fresh <= 0) return
-    this.toldTo = position
-    this.passed("data", "in", chunk.subarray(chunk.length - fresh))
-  }
-
-  passed(kind: Passed["kind"], direction: Passed["direction"], bytes: Uint8Array = nothing): void {
-    if (kind === "data" && bytes.length === 0) return
-    this.tell({ kind, direction, at: this.clock.unsafeCurrentTimeMillis(), bytes })
-  }
-
-  ended(direction: Passed["direction"]): void {
-    if (this.ends[direction]) return
-    this.ends[direction] = true
-    this.passed("end", direction)
-  }
-
-  readonly closed = (reason: CloseReason<unknown>): void => {
-    if (reason._tag === "Lost") {
-      const { side } = reason.error as { readonly side?: unknown }
-      return this.passed("reset", side === "local" || side === undefined ? "out" : "in")
-    }
-    const order = reason.firstEnded === "local" ? ["out", "in"] as const : ["in", "out"] as const
-    // What is unread comes before the end, which is told when it is read.
-    const inputEnded = reason.peerEnded && this.stats().unread === 0
-    for (const direction of order) {
-      if (direction === "out" || inputEnded) this.ended(direction)
-    }
-  }
-}
-
-const nothing: Uint8Array = new Uint8Array(0)
 
 // -----------------------------------------------------------------------------
 // taps

@@ -1,7 +1,7 @@
 /**
- * Ends a connection whose peer does not take what is written to it. An idle limit that counts both directions does not see it as long as
- * the peer sends, and one that counts writes ends connections that have nothing to say; this one looks only while accepted
- * bytes wait. (PostgreSQL's `tcp_user_timeout`; RFC 5482 is the kernel's, which Node does not offer.)
+ * Ends a connection whose peer does not take what is written to it. An idle limit that counts both directions does not see
+ * it as long as the peer sends, and one that counts writes ends connections that have nothing to say; this one looks only
+ * while accepted bytes wait. (PostgreSQL's `tcp_user_timeout`; RFC 5482 is the kernel's, which Node does not offer.)
  *
  * @since 0.1.0
  */

@@ -25,6 +25,7 @@ import * as SubscriptionRef from "effect/SubscriptionRef"
 import * as Address from "../Address.ts"
 import { async } from "../internal/async.ts"
 import type { Timers } from "../internal/connection.ts"
+import { isIdleAt } from "../internal/idle.ts"
 import { timersOf } from "../internal/timers.ts"
 import * as Turn from "../internal/turn.ts"
 import type { Listener } from "../Listener.ts"
@@ -428,14 +429,6 @@ class Door {
 
 /** In milliseconds. A transport tells nobody that it got idle, so the server looks, and only while it drains. */
 const drainInterval = 20
-
-/** In milliseconds. Who has connected is about to send: to end that connection would lose what is on its way. */
-const arrivalTime = 250
-
-const isIdleAt = (transport: Transport, now: number): boolean => {
-  const { buffered, bytesRead, bytesWritten, lastRead, pulling } = transport.stats()
-  return pulling && buffered === 0 && (bytesRead + bytesWritten > 0 || now - lastRead >= arrivalTime)
-}
 
 const closing: Phase = { _tag: "Closing" }
 

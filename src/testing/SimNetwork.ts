@@ -22,6 +22,7 @@ import * as Address from "../Address.ts"
 import * as ConnectionError from "../ConnectionError.ts"
 import * as Driver from "../Driver.ts"
 import { async } from "../internal/async.ts"
+import { firstOf } from "../internal/firstOf.ts"
 import * as Listener from "../Listener.ts"
 import type * as Network from "../Network.ts"
 import { Network as NetworkTag } from "../Network.ts"
@@ -322,7 +323,7 @@ export const boot: {
       const once = Effect.scoped(on(program, host))
       const life: Effect.Effect<A, E, Exclude<R, Network.Network | Scope.Scope> | SimNetwork> = Effect.gen(function*() {
         yield* sim.running(host)
-        const exit = yield* Effect.raceFirst(Effect.exit(once), sim.crashed(host))
+        const exit = yield* firstOf(Effect.exit(once), sim.crashed(host))
         return exit === undefined ? yield* life : yield* exit
       }) as Effect.Effect<A, E, Exclude<R, Network.Network | Scope.Scope> | SimNetwork>
       return Effect.forkScoped(life)

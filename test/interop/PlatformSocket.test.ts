@@ -20,6 +20,7 @@ import * as PlatformSocket from "../../src/interop/PlatformSocket.ts"
 import * as MemoryTransport from "../../src/memory/MemoryTransport.ts"
 import * as Network from "../../src/Network.ts"
 import * as NodeNetwork from "../../src/node/NodeNetwork.ts"
+import { sweep } from "../../src/testing/InterruptSweep.ts"
 import type { Transport } from "../../src/Transport.ts"
 import { ascii, text } from "../support/bytes.ts"
 import { rootFibers, settle } from "../support/fibers.ts"
@@ -405,6 +406,41 @@ describe("an open connection as a Socket", () => {
       assert.deepStrictEqual(received, ["one", "two"])
       assert.deepInclude(yield* Effect.flip(socket.run(handler)), { reason: "Close", code: 1000 })
     }))
+
+  for (const concurrency of [1, 3]) {
+    it.live(`interrupted at every step, loses nothing, concurrency ${concurrency}`, () =>
+      Effect.gen(function*() {
+        const { points } = yield* sweep({
+          setup: Effect.gen(function*() {
+            const opened = yield* accepted({ ...byteByByte, concurrency, lingerTimeout: 0 })
+            yield* Effect.fork(Effect.zipRight(opened.peer.write(ascii("abcdef")), opened.peer.closeWrite))
+            return { ...opened, begun: [] as Array<string>, unfinished: 0, pulling: false }
+          }),
+          scenario: (run) =>
+            Effect.ensuring(
+              run.socket.run((bytes) => {
+                run.begun.push(text(bytes))
+                return Effect.acquireUseRelease(
+                  Effect.sync(() => run.unfinished++),
+                  () => Effect.yieldNow(),
+                  () => Effect.sync(() => run.unfinished--)
+                )
+              }),
+              Effect.sync(() => {
+                run.pulling = run.transport.stats().pulling
+              })
+            ),
+          check: ({ begun, pulling, socket, unfinished }) =>
+            Effect.gen(function*() {
+              assert.deepStrictEqual({ pulling, unfinished }, { pulling: false, unfinished: 0 })
+              yield* Effect.exit(socket.run((bytes) => void begun.push(text(bytes))))
+              assert.strictEqual(begun.join(""), "abcdef")
+            }),
+          timeout: "1 second"
+        })
+        assert.isAbove(points, 0)
+      }), 60_000)
+  }
 
   it.scoped("fails writes after the loss", () =>
     Effect.gen(function*() {

@@ -11,13 +11,16 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Scope from "effect/Scope"
+import * as TestClock from "effect/TestClock"
 import * as Address from "../../src/Address.ts"
 import type { ListenerClosed } from "../../src/ConnectionError.ts"
 import * as PlatformSocket from "../../src/interop/PlatformSocket.ts"
 import * as PlatformSocketServer from "../../src/interop/PlatformSocketServer.ts"
 import type { Network } from "../../src/Network.ts"
 import * as NodeNetwork from "../../src/node/NodeNetwork.ts"
+import { settle } from "../support/fibers.ts"
 import * as Peer from "../support/peer.ts"
+import { ask, leave, network } from "../support/serving.ts"
 
 type Handler = (socket: Socket.Socket) => Effect.Effect<unknown, unknown>
 
@@ -141,6 +144,23 @@ describe("run", () => {
       yield* gate.open
       assert.strictEqual((yield* busy.readAll()).toString(), "done")
       busy.end()
+      yield* Fiber.join(stopping)
+    }))
+
+  it.scoped("interrupted, gives who has just connected a quarter of a second to send: the answer is not lost", () =>
+    Effect.gen(function*() {
+      const net = network()
+      const server = yield* PlatformSocketServer.make(net.listener)
+      const running = yield* Effect.fork(server.run(echo))
+      const [silent, late] = yield* Effect.all([net.connect, net.connect])
+      yield* settle
+      const stopping = yield* Effect.fork(Fiber.interrupt(running))
+      yield* TestClock.adjust("240 millis")
+      assert.strictEqual(yield* ask(late, "hello"), "hello")
+      assert.isFalse(silent.stats().peerEnded)
+      const leaving = yield* Effect.fork(Effect.forEach([silent, late], leave, { concurrency: "unbounded" }))
+      yield* TestClock.adjust("20 millis")
+      assert.deepStrictEqual(yield* Fiber.join(leaving), ["end", "end"])
       yield* Fiber.join(stopping)
     }))
 

@@ -13,6 +13,8 @@ import * as Lines from "../../src/framing/Lines.ts"
 import * as SocketTransport from "../../src/interop/SocketTransport.ts"
 import * as NodeNetwork from "../../src/node/NodeNetwork.ts"
 import * as PlatformSocket from "../../src/interop/PlatformSocket.ts"
+import * as MemoryTransport from "../../src/memory/MemoryTransport.ts"
+import { sweep } from "../../src/testing/InterruptSweep.ts"
 import { ascii, bytes, text } from "../support/bytes.ts"
 import * as Peer from "../support/peer.ts"
 
@@ -134,4 +136,18 @@ describe("a Socket of the library as a transport", () => {
       yield* Peer.turns(20)
       assert.isTrue((yield* Peer.readAll(transport)).equals(sent))
     }))
+
+  for (const region of [Effect.interruptible, Effect.uninterruptible]) {
+    it.live(`opens or does not, interrupted at every step, ${region.name}`, () =>
+      Effect.gen(function*() {
+        const { points } = yield* sweep({
+          setup: MemoryTransport.pair({ lingerTimeout: 0 }),
+          scenario: ([ours]) =>
+            Effect.scoped(region(SocketTransport.fromSocket(PlatformSocket.fromTransport(ours), { lingerTimeout: 0 }))),
+          check: ([ours]) => Effect.sync(() => assert.isFalse(ours.stats().pulling)),
+          timeout: "1 second"
+        })
+        assert.isAbove(points, 0)
+      }), 60_000)
+  }
 })

@@ -88,6 +88,20 @@ describe("make", () => {
       assert.deepStrictEqual(told, [">a", ">(end)"])
     }))
 
+  it.scoped("who comes when there is room again comes behind those that still wait for their turn", () =>
+    Effect.forEach(Array.from({ length: 8 }, (_, yields) => yields), (yields) =>
+      Effect.gen(function*() {
+        const { peer, told, transport } = yield* tapped({ capacity: 0, highWaterMark: 4, lowWaterMark: 3 })
+        const writing = [yield* Effect.fork(transport.write(ascii("aaaa")))]
+        for (const next of ["b", "c"]) writing.push(yield* Effect.fork(transport.write(ascii(next))))
+        yield* settle
+        assert.strictEqual(text((yield* peer.pull)!), "aaaa")
+        yield* Effect.repeatN(Effect.yieldNow(), yields)
+        yield* transport.write(ascii("d"))
+        yield* Effect.forEach(writing, Fiber.join)
+        assert.deepStrictEqual(told, [">aaaa", ">b", ">c", ">d"])
+      }).pipe(Effect.scoped)))
+
   it.scoped("tells a reset, and from where", () =>
     Effect.gen(function*() {
       for (const by of ["peer", "transport"] as const) {

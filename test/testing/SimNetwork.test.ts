@@ -11,6 +11,7 @@ import * as TestClock from "effect/TestClock"
 import * as Address from "../../src/Address.ts"
 import * as Network from "../../src/Network.ts"
 import * as Server from "../../src/server/Server.ts"
+import { sweep } from "../../src/testing/InterruptSweep.ts"
 import * as Rule from "../../src/testing/Rule.ts"
 import * as SimNetwork from "../../src/testing/SimNetwork.ts"
 import type { Transport } from "../../src/Transport.ts"
@@ -133,6 +134,17 @@ describe("hosts", () => {
       yield* Effect.sleep("4 seconds")
       assert.strictEqual(starts, 2)
     })))
+
+  it.scopedLive("end their programs with the Scope, interrupted at every step", () =>
+    Effect.gen(function*() {
+      const { points } = yield* sweep({
+        setup: Effect.void,
+        scenario: () => Effect.scoped(Effect.flatMap(SimNetwork.boot(Effect.yieldNow(), "localhost"), Fiber.join)),
+        check: () => Effect.void,
+        timeout: "1 second"
+      })
+      assert.isAbove(points, 0)
+    }).pipe(Effect.provide(SimNetwork.layer())), 60_000)
 
   it.live("that crash end no program that fails by that, they start it anew", () =>
     run(Effect.gen(function*() {

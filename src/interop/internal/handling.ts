@@ -9,6 +9,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Runtime from "effect/Runtime"
 import { async } from "../../internal/async.ts"
+import { firstOf } from "../../internal/firstOf.ts"
 import { advance, isDone } from "../../internal/immediate.ts"
 import type { Transport } from "../../Transport.ts"
 
@@ -114,6 +115,6 @@ export const handling = <E, E2, E3, R>(
       unfinished.over
     )
     return max > 1
-      ? Effect.ensuring(Effect.raceFirst(reading, unfinished.failed), unfinished.interruptAll)
+      ? Effect.ensuring(firstOf(reading, unfinished.failed), unfinished.interruptAll)
       : reading
   })

@@ -10,6 +10,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import type { Driver, Events } from "../../Driver.ts"
+import { firstOf } from "../../internal/firstOf.ts"
 import { readError } from "./socketErrors.ts"
 
 export interface Options<F> {
@@ -57,7 +58,7 @@ export class SocketDriver<F> implements Driver {
     this.running = this.options.fork(Effect.interruptible(this.socket.run(this.received, { onOpen: opened.open })))
     this.running.addObserver(this.ended)
     // Who loses is interrupted also where nothing else is, as in an HttpApp, which would wait for it for ever.
-    return Effect.raceFirst(Effect.interruptible(opened.await), Effect.interruptible(Fiber.join(this.running)))
+    return firstOf(Effect.interruptible(opened.await), Effect.interruptible(Fiber.join(this.running)))
   })
 
   // --- reading -----------------------------------------------------------------

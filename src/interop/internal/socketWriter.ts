@@ -9,7 +9,7 @@ import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import { WriteAfterEnd } from "../../ConnectionError.ts"
 import { async } from "../../internal/async.ts"
-import { advance, Immediate, isDone } from "../../internal/immediate.ts"
+import { advance, isDone, suspend } from "../../internal/immediate.ts"
 import type { Transport } from "../../Transport.ts"
 import { writeError } from "./socketErrors.ts"
 
@@ -39,7 +39,8 @@ export class SocketWriter {
     if (this.transport === transport) this.transport = undefined
   }
 
-  readonly write = (chunk: Written): Effect.Effect<void, Socket.SocketError> => new Write(this, chunk)
+  /** Without a fiber where there is room. */
+  readonly write = (chunk: Written): Effect.Effect<void, Socket.SocketError> => suspend(() => this.put(chunk))
 
   /** Its release ends this side's writing, and does not wait for the kernel to take it. */
   readonly scoped: Effect.Effect<(chunk: Written) => Effect.Effect<void, Socket.SocketError>, never, Scope.Scope> =
@@ -49,7 +50,7 @@ export class SocketWriter {
         return transport === undefined ? Effect.void : Effect.forkDaemon(Effect.ignore(transport.closeWrite))
       }))
 
-  put(chunk: Written): Effect.Effect<void, Socket.SocketError> {
+  private put(chunk: Written): Effect.Effect<void, Socket.SocketError> {
     const { transport } = this
     if (transport === undefined) return this.later(chunk, undefined)
     if (Socket.isCloseEvent(chunk)) return this.end(transport, chunk)
@@ -85,19 +86,3 @@ export class SocketWriter {
 }
 
 const encoder = new TextEncoder()
-
-/** Without a fiber where there is room. */
-class Write extends Immediate<void, Socket.SocketError> {
-  private readonly writer: SocketWriter
-  private readonly chunk: Written
-
-  constructor(writer: SocketWriter, chunk: Written) {
-    super()
-    this.writer = writer
-    this.chunk = chunk
-  }
-
-  commit() {
-    return this.writer.put(this.chunk)
-  }
-}

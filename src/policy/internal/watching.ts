@@ -36,8 +36,8 @@ export const millisOf = (what: string, duration: Duration.DurationInput): number
 
 /**
  * Aborts the transport with the failure that `look` gives. It is asked now, and then each time after as many milliseconds
- * as it said; not after it has said `Infinity`, nor once somebody has called `close` or
- * `abort`, which have deadlines of their own.
+ * as it said; not after it has said `Infinity`, nor once somebody has called `close` or `abort`, which have deadlines of
+ * their own.
  */
 export const watched = <E, Own extends object>(
   transport: Transport<E>,

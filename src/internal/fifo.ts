@@ -3,6 +3,7 @@
  *
  * @internal
  */
+import * as Effect from "effect/Effect"
 
 /** One of them. A wake-up carries nothing: who is woken looks again. */
 export class Place {
@@ -17,6 +18,11 @@ export class Fifo {
 
   get first(): Place | undefined {
     return this.places[0]
+  }
+
+  /** How many wait for their turn. */
+  get waiting(): number {
+    return Math.max(0, this.places.filter(({ left }) => !left).length - 1)
   }
 
   join(place: Place): void {
@@ -35,4 +41,23 @@ export class Fifo {
     if (this.first !== first) this.first?.wake?.()
     return due
   }
+
+  /** Runs the effect in its turn. */
+  inTurn<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return Effect.suspend(() => {
+      const place = new Place()
+      const turn = Effect.suspend(() => {
+        this.join(place)
+        return Effect.zipRight(turnOf(place, () => this.first === place), effect)
+      })
+      return Effect.ensuring(turn, Effect.sync(() => this.leave(place)))
+    })
+  }
 }
+
+/** Waits until it holds; whoever makes it hold wakes the place. */
+export const turnOf = (place: Place, holds: () => boolean): Effect.Effect<void> =>
+  Effect.async((resume) => {
+    if (holds()) resume(Effect.void)
+    else place.wake = () => resume(Effect.void)
+  })

@@ -1,0 +1,132 @@
+/**
+ * One connection, as it is told to a wiretap.
+ *
+ * @internal
+ */
+import type * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type { WriteAfterEnd } from "../../ConnectionError.ts"
+import { Fifo } from "../../internal/fifo.ts"
+import { advance, isDone, suspend } from "../../internal/immediate.ts"
+import type { CloseReason, Transport } from "../../Transport.ts"
+import type { Passed, Tap } from "../Wiretap.ts"
+
+const nothing: Uint8Array = new Uint8Array(0)
+
+export class Wire<E> {
+  private readonly transport: Transport<E>
+  private readonly clock: Clock.Clock
+  private readonly tell: (passed: Passed) => void
+  /** Up to which byte the input was told. */
+  private toldTo: number
+  private readonly writers = new Fifo()
+  private readonly ends = { in: false, out: false }
+
+  constructor(transport: Transport<E>, tap: Tap, clock: Clock.Clock) {
+    const { localAddress, remoteAddress } = transport
+    this.transport = transport
+    this.clock = clock
+    this.tell = tap({ localAddress, remoteAddress, at: clock.unsafeCurrentTimeMillis() })
+    this.toldTo = this.taken
+  }
+
+  private passed(kind: Passed["kind"], direction: Passed["direction"], bytes = nothing): void {
+    if (kind === "data" && bytes.length === 0) return
+    this.tell({ kind, direction, at: this.clock.unsafeCurrentTimeMillis(), bytes })
+  }
+
+  // --- reading -----------------------------------------------------------------
+
+  /** How many bytes of the input are taken. */
+  private get taken(): number {
+    const { bytesRead, unread } = this.transport.stats()
+    return bytesRead - unread
+  }
+
+  /** Of what was put back, nothing is told again. */
+  read(chunk: Uint8Array): void {
+    const { taken } = this
+    const fresh = Math.min(chunk.length, taken - this.toldTo)
+    if (fresh <= 0) return
+    this.toldTo = taken
+    this.passed("data", "in", chunk.subarray(chunk.length - fresh))
+  }
+
+  /** Looks at the next bytes, and puts them back: the pull that gives them to the consumer has no step after it. */
+  get peek(): Effect.Effect<void, E> {
+    const { transport } = this
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(restore(transport.pull), (chunk) => {
+        if (chunk === null) return Effect.sync(() => this.ended("in"))
+        this.read(chunk)
+        return transport.unread(chunk)
+      })
+    )
+  }
+
+  // --- writing -----------------------------------------------------------------
+
+  /** Writes that wait for the one that is with the carrier. */
+  get writersWaiting(): number {
+    return this.writers.waiting
+  }
+
+  /** One chunk that finds room, and nobody before it, costs no fiber a wake-up. */
+  write(chunks: Iterable<Uint8Array>): Effect.Effect<void, E | WriteAfterEnd> {
+    return suspend(() => {
+      const all = Array.from(chunks)
+      const writing = this.transport.writeAll(all)
+      if (all.length !== 1 || this.writers.first !== undefined) return this.inTurn(all, writing)
+      const before = this.accepted
+      const rest = advance(writing)
+      // Accepted, it may still take a breath.
+      if (!isDone(rest) && this.accepted <= before) return this.inTurn(all, rest)
+      this.passed("data", "out", all[0])
+      return rest
+    })
+  }
+
+  /** Of a write that does not succeed, as much is told as was accepted: no other one is with the carrier meanwhile. */
+  private inTurn<E2>(all: ReadonlyArray<Uint8Array>, writing: Effect.Effect<void, E2>): Effect.Effect<void, E2> {
+    return this.writers.inTurn(Effect.uninterruptibleMask((restore) => {
+      const before = this.accepted
+      return Effect.onExit(restore(writing), (exit) =>
+        Effect.sync(() => {
+          let left = Exit.isSuccess(exit) ? Infinity : this.accepted - before
+          for (const chunk of all) {
+            left -= chunk.length
+            if (left < 0) break
+            this.passed("data", "out", chunk)
+          }
+        }))
+    }))
+  }
+
+  /** How many bytes were ever accepted. */
+  private get accepted(): number {
+    const { buffered, bytesWritten } = this.transport.stats()
+    return bytesWritten + buffered
+  }
+
+  // --- ending ------------------------------------------------------------------
+
+  ended(direction: Passed["direction"]): void {
+    if (this.ends[direction]) return
+    this.ends[direction] = true
+    this.passed("end", direction)
+  }
+
+  readonly closed = (reason: CloseReason<unknown>): void => {
+    if (reason._tag === "Lost") {
+      const { side } = reason.error as { readonly side?: unknown }
+      return this.passed("reset", side === "local" || side === undefined ? "out" : "in")
+    }
+    const order = reason.firstEnded === "local" ? ["out", "in"] as const : ["in", "out"] as const
+    // What is unread comes before the end, which is told when it is read.
+    const inputEnded = reason.peerEnded && this.transport.stats().unread === 0
+    for (const direction of order) {
+      if (direction === "out" || inputEnded) this.ended(direction)
+    }
+  }
+}
