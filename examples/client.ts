@@ -1,4 +1,4 @@
-// The client of the README: asks a redis on this machine. Run it with `npx tsx examples/client.ts`.
+// A client: asks a redis on this machine. Run it with `npx tsx examples/client.ts`.
 import * as Effect from "effect/Effect"
 import * as Connector from "effect-transport/Connector"
 import * as NodeNetwork from "effect-transport/node/NodeNetwork"

@@ -1,4 +1,5 @@
-// The server of the README. Run it with `npx tsx examples/server.ts`, and talk to it: `nc 127.0.0.1 4000`.
+// An echo server that ends who is silent. Run it with `npx tsx examples/server.ts`, and talk to it: `nc 127.0.0.1 4000`.
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as Address from "effect-transport/Address"
@@ -20,4 +21,4 @@ const program = Effect.gen(function*() {
   )
 }).pipe(Effect.scoped, Effect.provide(NodeNetwork.layer))
 
-Effect.runFork(program)
+NodeRuntime.runMain(program)

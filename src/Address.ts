@@ -45,7 +45,7 @@ export class TcpAddress extends Data.TaggedClass("TcpAddress")<{
     if (host === undefined) {
       throw new RangeError(
         `The host of a TcpAddress must be an IPv4 or IPv6 address, but is ${JSON.stringify(options.host)}; ` +
-          "a name has to be resolved first"
+          "a name has to be resolved first, as Connector does"
       )
     }
     if (!Number.isInteger(options.port) || options.port < 0 || options.port > 65535) {

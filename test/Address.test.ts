@@ -122,7 +122,7 @@ describe("TcpAddress", () => {
 
   it("throws for what is no address: a bug in the caller", () => {
     const host = "The host of a TcpAddress must be an IPv4 or IPv6 address, but is \"localhost\"; " +
-      "a name has to be resolved first"
+      "a name has to be resolved first, as Connector does"
     assert.throws(() => Address.tcp("localhost", 80), RangeError, host)
     for (const port of [-1, 65536, 1.5, NaN, Infinity]) {
       const message = `The port of a TcpAddress must be an integer from 0 to 65535, but is ${port}`

@@ -15,6 +15,7 @@ import { readFileSync } from "node:fs"
 import * as NodeNetwork from "../node/NodeNetwork.ts"
 import * as Commands from "./commands.ts"
 import { describe } from "./connections.ts"
+import * as Help from "./help.ts"
 import * as Terminal from "./terminal.ts"
 import * as Usage from "./usage.ts"
 
@@ -39,7 +40,7 @@ const withPlainConsole = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<
   Effect.flatMap(Effect.console, (console) =>
     Effect.withConsole(self, {
       ...console,
-      log: (...texts) => Terminal.print(Terminal.plain(texts.join(" "), process.stdout).trimEnd()),
+      log: (...texts) => Terminal.print(Help.readable(Terminal.plain(texts.join(" "), process.stdout)).trimEnd()),
       error: (...texts) => Terminal.report(Terminal.plain(texts.join(" "), process.stderr))
     }))
 

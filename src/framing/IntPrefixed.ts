@@ -33,7 +33,9 @@ export interface IntPrefixedOptions {
  * @since 0.1.0
  * @category constructors
  */
-export const int8 = (options?: Pick<IntPrefixedOptions, "maxLength">) => prefixed(1, options)
+export const int8 = (
+  options?: Pick<IntPrefixedOptions, "maxLength">
+): Codec<Uint8Array, Uint8Array, FrameTooLong | FrameTruncated> => prefixed(1, options)
 
 /**
  * After two bytes come up to 65535. Fails with FrameTooLong, as soon as the prefix has come, and FrameTruncated.
@@ -41,7 +43,8 @@ export const int8 = (options?: Pick<IntPrefixedOptions, "maxLength">) => prefixe
  * @since 0.1.0
  * @category constructors
  */
-export const int16 = (options?: IntPrefixedOptions) => prefixed(2, options)
+export const int16 = (options?: IntPrefixedOptions): Codec<Uint8Array, Uint8Array, FrameTooLong | FrameTruncated> =>
+  prefixed(2, options)
 
 /**
  * After four bytes come up to 4294967295, if `maxLength` allows it. Fails with FrameTooLong, as soon as the prefix has
@@ -63,8 +66,12 @@ export const int16 = (options?: IntPrefixedOptions) => prefixed(2, options)
  * @since 0.1.0
  * @category constructors
  */
-export const int32 = (options?: IntPrefixedOptions) => prefixed(4, options)
+export const int32 = (options?: IntPrefixedOptions): Codec<Uint8Array, Uint8Array, FrameTooLong | FrameTruncated> =>
+  prefixed(4, options)
 
 /** No such frame is invalid: with nothing but a prefix that counts what follows, every length is one. */
-const prefixed = (length: number, options: IntPrefixedOptions | undefined) =>
+const prefixed = (
+  length: number,
+  options: IntPrefixedOptions | undefined
+): Codec<Uint8Array, Uint8Array, FrameTooLong | FrameTruncated> =>
   LengthField.make({ ...options, length }) as Codec<Uint8Array, Uint8Array, FrameTooLong | FrameTruncated>

@@ -128,6 +128,19 @@ describe("help and version", () => {
       assert.strictEqual(stderr, "")
       for (const command of ["echo", "relay", "cat"]) assert.include(stdout, `- ${command}`)
       assert.notInclude(stdout, "\x1b")
+      assert.include(stdout, "  - relay <server> <client>  Join each connection to a new one\n")
+      assert.include(stdout, "\n$ effect-transport <command> --help\n")
+    }))
+
+  it.live("the usage of a command can be typed as it stands there", () =>
+    Effect.gen(function*() {
+      for (const command of ["echo", "relay", "cat"]) {
+        const { stdout } = yield* outcome(command, "--help")
+        assert.include(stdout, `\n$ effect-transport ${command} [--`)
+        assert.notInclude(stdout, `\n$ ${command}`)
+        assert.notInclude(stdout, "user-defined")
+        assert.notInclude(stdout, "This setting is optional")
+      }
     }))
 
   it.live("--help of a command names its options, their units, and the form of endpoints", () =>

@@ -8,7 +8,7 @@ import * as Page from "../support/page.ts"
 const runBy: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "README.md": {
     "npm ci && npm run demo": "readme.test.ts; the second line is what runs it",
-    "npm init -y && npm pkg set type=module": "not run, it takes a registry: install.test.ts looks at what it gets",
+    "npm init -y && npm pkg set type=module": "tarball.ts, which takes a registry",
     "// shout.ts": "main.ts, shout.test.ts",
     "// main.ts": "readme.test.ts, with a client",
     "// shout.test.ts": "readme.test.ts, which expects it to pass",
@@ -29,6 +29,7 @@ const runBy: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "const server = net.createServer({ allowHalfOpen: true }, (socket) => {": "from-node-net.test.ts, with a client",
     "// echo.ts": "from-node-net.test.ts, by what it prints",
     "// errors.ts": "from-node-net.test.ts, by what it prints",
+    "// certificate.ts": "from-node-net.test.ts, with servers that have good and bad ones",
     "// gzip.ts": "from-node-net.test.ts, by what it prints",
     "// http.ts": "from-node-net.test.ts, by what it prints"
   },
