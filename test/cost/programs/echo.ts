@@ -12,7 +12,8 @@ import * as Server from "effect-transport/server/Server"
 import type { Transport } from "effect-transport/Transport"
 import * as fs from "node:fs"
 import * as net from "node:net"
-import { PerformanceObserver } from "node:perf_hooks"
+import type { NodeGCPerformanceDetail } from "node:perf_hooks"
+import { constants, PerformanceObserver } from "node:perf_hooks"
 
 const [form, writesPerMessage] = process.argv.slice(1) as [string, string]
 const writes = Number(writesPerMessage)
@@ -84,8 +85,15 @@ else serve({ handler, loop, stream }[form as "handler" | "loop" | "stream"])
 // the counts
 // -----------------------------------------------------------------------------
 
-let collections = 0
-new PerformanceObserver((list) => (collections += list.getEntries().length)).observe({ entryTypes: ["gc"] })
+/** Of each when it came, and its kind. */
+const collections: Array<unknown> = []
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) {
+    const { detail } = entry.toJSON() as { readonly detail: NodeGCPerformanceDetail }
+    // Callbacks of weak references run some time after a collection, and free nothing.
+    if (detail.kind !== constants.NODE_PERFORMANCE_GC_WEAKCB) collections.push(entry.toJSON())
+  }
+}).observe({ entryTypes: ["gc"] })
 
 /** Calls of write(2) and writev(2) by this thread, proc(5): other threads wake this one up with some, too. */
 const writeCalls = (): number => {
