@@ -5,6 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Address from "../Address.ts"
+import { taken } from "../internal/passed.ts"
 import type { CloseReason, Transport, TransportStats } from "../Transport.ts"
 import { advice } from "./advice.ts"
 import * as Terminal from "./terminal.ts"
@@ -47,8 +48,7 @@ export class Connection {
   known(transport: Transport<Failure>): void {
     this.from = transport.remoteAddress
     this.to = transport.localAddress
-    const { bytesRead, unread } = transport.stats()
-    this.before = bytesRead - unread
+    this.before = taken(transport.stats())
     this.count = transport.stats
     this.over = Effect.zipRight(this.over, transport.closed)
     this.buffers(transport)

@@ -14,6 +14,14 @@ interface Ends {
   readonly remoteAddress: Address.Address
 }
 
+interface Fault extends Ends {
+  /** The fatal alert that the peer has sent (RFC 8446 §6.2): `handshake_failure`. `undefined`: this side found the fault. */
+  readonly alert: string | undefined
+  /** Node's code: `ERR_SSL_WRONG_VERSION_NUMBER`; `ECONNRESET` when the connection ended. */
+  readonly code: string | undefined
+  readonly cause: unknown
+}
+
 const cannot = ({ remoteAddress }: Ends, why: string): string =>
   `No TLS connection with ${Address.format(remoteAddress)}: ${why}.`
 
@@ -87,15 +95,7 @@ const reasonOf = (cause: unknown): unknown =>
  * @since 0.1.0
  * @category errors
  */
-export class HandshakeFailed extends Data.TaggedError("HandshakeFailed")<
-  Ends & {
-    /** The fatal alert that the peer has sent (RFC 8446 §6.2): `handshake_failure`. `undefined`: this side found the fault. */
-    readonly alert: string | undefined
-    /** Node's code: `ERR_SSL_WRONG_VERSION_NUMBER`; `ECONNRESET` when the connection ended. */
-    readonly code: string | undefined
-    readonly cause: unknown
-  }
-> {
+export class HandshakeFailed extends Data.TaggedError("HandshakeFailed")<Fault> {
   override get message() {
     return cannot(
       this,
@@ -141,14 +141,7 @@ export class TlsTruncated extends Data.TaggedError("TlsTruncated")<Ends & { read
  * @since 0.1.0
  * @category errors
  */
-export class TlsFailed extends Data.TaggedError("TlsFailed")<
-  Ends & {
-    /** The fatal alert that the peer has sent; `undefined`: this side found the fault. */
-    readonly alert: string | undefined
-    readonly code: string | undefined
-    readonly cause: unknown
-  }
-> {
+export class TlsFailed extends Data.TaggedError("TlsFailed")<Fault> {
   override get message() {
     return `The TLS connection with ${Address.format(this.remoteAddress)} failed (${this.alert ?? this.code}).`
   }

@@ -7,6 +7,7 @@
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import { advance, isDone, suspend } from "../internal/immediate.ts"
+import { accepted, taken } from "../internal/passed.ts"
 import * as NetworkLayer from "../NetworkLayer.ts"
 import type { CloseReason, Transport } from "../Transport.ts"
 
@@ -96,28 +97,28 @@ class Counted {
   private written: number
 
   constructor({ stats }: Transport<unknown>, tap: Tap, clock: Clock.Clock) {
-    const { buffered, bytesRead, bytesWritten, unread } = stats()
+    const counters = stats()
     this.tap = tap
     this.stats = stats
     this.clock = clock
-    this.read = bytesRead - unread
-    this.written = bytesWritten + buffered
+    this.read = taken(counters)
+    this.written = accepted(counters)
   }
 
   look(): void {
-    const { buffered, bytesRead, bytesWritten, unread } = this.stats()
-    this.read = told(this.read, bytesRead - unread, this.tap.read)
-    this.written = told(this.written, bytesWritten + buffered, this.tap.written)
+    const counters = this.stats()
+    this.read = told(this.read, taken(counters), this.tap.read)
+    this.written = told(this.written, accepted(counters), this.tap.written)
   }
 
   /** Takes the first step of writing so many bytes: what is left of it. */
   write<E>(bytes: number, effect: Effect.Effect<void, E>): Effect.Effect<void, E> {
-    const before = this.accepted
+    const before = accepted(this.stats())
     const rest = advance(effect)
     // Accepted, it may still take a breath, which is no pressure.
-    const accepted = isDone(rest) || this.accepted >= before + bytes
+    const isAccepted = isDone(rest) || accepted(this.stats()) >= before + bytes
     this.look()
-    return accepted ? rest : this.waiting(rest)
+    return isAccepted ? rest : this.waiting(rest)
   }
 
   private waiting<E>(rest: Effect.Effect<void, E>): Effect.Effect<void, E> {
@@ -128,12 +129,6 @@ class Counted {
         if (waited > 0) this.tap.pressed?.(waited)
         this.look()
       }))
-  }
-
-  /** How much was ever accepted. */
-  private get accepted(): number {
-    const { buffered, bytesWritten } = this.stats()
-    return bytesWritten + buffered
   }
 
   readonly closed = (reason: CloseReason<unknown>): void => {

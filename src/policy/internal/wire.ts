@@ -9,6 +9,7 @@ import * as Exit from "effect/Exit"
 import type { WriteAfterEnd } from "../../ConnectionError.ts"
 import { Fifo } from "../../internal/fifo.ts"
 import { advance, isDone, suspend } from "../../internal/immediate.ts"
+import { accepted, first, taken } from "../../internal/passed.ts"
 import type { CloseReason, Transport } from "../../Transport.ts"
 import type { Passed, Tap } from "../Wiretap.ts"
 
@@ -28,7 +29,7 @@ export class Wire<E> {
     this.transport = transport
     this.clock = clock
     this.tell = tap({ localAddress, remoteAddress, at: clock.unsafeCurrentTimeMillis() })
-    this.toldTo = this.taken
+    this.toldTo = taken(transport.stats())
   }
 
   private passed(kind: Passed["kind"], direction: Passed["direction"], bytes = nothing): void {
@@ -38,18 +39,12 @@ export class Wire<E> {
 
   // --- reading -----------------------------------------------------------------
 
-  /** How many bytes of the input are taken. */
-  private get taken(): number {
-    const { bytesRead, unread } = this.transport.stats()
-    return bytesRead - unread
-  }
-
   /** Of what was put back, nothing is told again. */
   read(chunk: Uint8Array): void {
-    const { taken } = this
-    const fresh = Math.min(chunk.length, taken - this.toldTo)
+    const position = taken(this.transport.stats())
+    const fresh = Math.min(chunk.length, position - this.toldTo)
     if (fresh <= 0) return
-    this.toldTo = taken
+    this.toldTo = position
     this.passed("data", "in", chunk.subarray(chunk.length - fresh))
   }
 
@@ -78,10 +73,10 @@ export class Wire<E> {
       const all = Array.from(chunks)
       const writing = this.transport.writeAll(all)
       if (all.length !== 1 || this.writers.first !== undefined) return this.inTurn(all, writing)
-      const before = this.accepted
+      const before = accepted(this.transport.stats())
       const rest = advance(writing)
       // Accepted, it may still take a breath.
-      if (!isDone(rest) && this.accepted <= before) return this.inTurn(all, rest)
+      if (!isDone(rest) && accepted(this.transport.stats()) <= before) return this.inTurn(all, rest)
       this.passed("data", "out", all[0])
       return rest
     })
@@ -90,23 +85,13 @@ export class Wire<E> {
   /** Of a write that does not succeed, as much is told as was accepted: no other one is with the carrier meanwhile. */
   private inTurn<E2>(all: ReadonlyArray<Uint8Array>, writing: Effect.Effect<void, E2>): Effect.Effect<void, E2> {
     return this.writers.inTurn(Effect.uninterruptibleMask((restore) => {
-      const before = this.accepted
+      const before = accepted(this.transport.stats())
       return Effect.onExit(restore(writing), (exit) =>
         Effect.sync(() => {
-          let left = Exit.isSuccess(exit) ? Infinity : this.accepted - before
-          for (const chunk of all) {
-            left -= chunk.length
-            if (left < 0) break
-            this.passed("data", "out", chunk)
-          }
+          const sent = Exit.isSuccess(exit) ? all : first(all, accepted(this.transport.stats()) - before)
+          for (const chunk of sent) this.passed("data", "out", chunk)
         }))
     }))
-  }
-
-  /** How many bytes were ever accepted. */
-  private get accepted(): number {
-    const { buffered, bytesWritten } = this.transport.stats()
-    return bytesWritten + buffered
   }
 
   // --- ending ------------------------------------------------------------------

@@ -11,24 +11,18 @@ import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { LossDetail, WriteAfterEnd } from "../../ConnectionError.ts"
-import { async } from "../../internal/async.ts"
+import { Fifo } from "../../internal/fifo.ts"
+import { accepted, first, taken } from "../../internal/passed.ts"
 import * as NetworkLayer from "../../NetworkLayer.ts"
 import type { CloseReason, Transport } from "../../Transport.ts"
 import type { Event, Transcript } from "../Transcript.ts"
-
-/** A writer in its turn, or waiting for it. */
-interface Turn {
-  begin: (() => void) | undefined
-}
-
-type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
 export class Recorder<E> {
   private readonly carrier: Transport<E>
   private readonly clock: Clock.Clock
   private readonly start: number
   private readonly events: Array<Event> = []
-  private readonly turns: Array<Turn> = []
+  private readonly writers = new Fifo()
   /** How much of the input is noted. */
   private position: number
   private peerEnded = false
@@ -40,7 +34,7 @@ export class Recorder<E> {
     this.carrier = carrier
     this.clock = clock
     this.start = clock.unsafeCurrentTimeMillis()
-    this.position = this.inputPosition
+    this.position = taken(carrier.stats())
   }
 
   readonly transcript = (): Transcript => ({
@@ -65,14 +59,8 @@ export class Recorder<E> {
     )
   )
 
-  /** How much of it was pulled, and not put back. */
-  private get inputPosition(): number {
-    const { bytesRead, unread } = this.carrier.stats()
-    return bytesRead - unread
-  }
-
   private received(chunk: Uint8Array): void {
-    const fresh = Math.min(this.inputPosition - this.position, chunk.length)
+    const fresh = Math.min(taken(this.carrier.stats()) - this.position, chunk.length)
     if (fresh <= 0) return
     this.position += fresh
     this.note({ _tag: "Data", at: this.now, from: "peer", chunks: [chunk.slice(chunk.length - fresh)] })
@@ -87,45 +75,20 @@ export class Recorder<E> {
   // --- output ----------------------------------------------------------------------
 
   readonly writeAll = (chunks: Iterable<Uint8Array>): Effect.Effect<void, E | WriteAfterEnd> =>
-    Effect.uninterruptibleMask((restore) => {
+    Effect.suspend(() => {
       const all = Array.from(chunks)
-      return this.inTurn(
-        restore,
-        Effect.suspend(() => {
-          const before = this.accepted
-          return Effect.onExit(
-            this.carrier.writeAll(all),
-            (exit) => Effect.sync(() => this.sent(Exit.isSuccess(exit) ? all : first(all, this.accepted - before)))
-          )
-        })
-      )
+      return this.writers.inTurn(Effect.uninterruptibleMask((restore) => {
+        const before = accepted(this.carrier.stats())
+        return Effect.onExit(restore(this.carrier.writeAll(all)), (exit) =>
+          Effect.sync(() =>
+            this.sent(Exit.isSuccess(exit) ? all : first(all, accepted(this.carrier.stats()) - before))
+          ))
+      }))
     })
-
-  private get accepted(): number {
-    const { buffered, bytesWritten } = this.carrier.stats()
-    return bytesWritten + buffered
-  }
 
   /** Those who wait for their turn wait for room as well. */
   get writersWaiting(): number {
-    return Math.max(0, this.turns.length - 1)
-  }
-
-  private inTurn<A, E>(restore: Restore, effect: Effect.Effect<A, E>): Effect.Effect<A, E> {
-    const turn: Turn = { begin: undefined }
-    this.turns.push(turn)
-    const begun = async<void>((resume) => {
-      turn.begin = () => resume(Exit.void)
-      if (this.turns[0] === turn) turn.begin()
-      return () => {}
-    })
-    return Effect.ensuring(
-      restore(this.turns[0] === turn ? effect : Effect.zipRight(begun, effect)),
-      Effect.sync(() => {
-        this.turns.splice(this.turns.indexOf(turn), 1)
-        this.turns[0]?.begin?.()
-      })
-    )
+    return this.writers.waiting
   }
 
   private sent(chunks: ReadonlyArray<Uint8Array>): void {
@@ -182,13 +145,6 @@ export class Recorder<E> {
     if (end < 0) this.events.push(event)
     else this.events.splice(end, 0, { ...event, at: this.events[end]!.at })
   }
-}
-
-/** The chunks that so many bytes are. */
-const first = (chunks: ReadonlyArray<Uint8Array>, bytes: number): ReadonlyArray<Uint8Array> => {
-  if (bytes <= 0) return []
-  let left = bytes
-  return chunks.filter(({ length }) => (left -= length) >= 0)
 }
 
 const lossOf = (error: unknown) => {
