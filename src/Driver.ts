@@ -19,7 +19,7 @@ import { async } from "./internal/async.ts"
 import type { Condition, Timers } from "./internal/connection.ts"
 import { Connection } from "./internal/connection.ts"
 import { Immediate } from "./internal/immediate.ts"
-import { forEach, Pull } from "./internal/input.ts"
+import * as Input from "./internal/input.ts"
 import { inspected } from "./internal/inspecting.ts"
 import { timersOf } from "./internal/timers.ts"
 import type { Started } from "./internal/unattended.ts"
@@ -214,7 +214,7 @@ class DrivenTransport<F, E> implements Transport.Transport<Lost<E>> {
   private error: Lost<E> | undefined = undefined
   private reason: Transport.CloseReason<Lost<E>> | undefined = undefined
   // Made when they are asked for first: a connection that idles does without.
-  private puller: Pull<Lost<E>> | undefined = undefined
+  private puller: Transport.Transport<Lost<E>>["pull"] | undefined = undefined
   private handler: Transport.Transport<Lost<E>>["forEach"] | undefined = undefined
   private unreader: Transport.Transport<Lost<E>>["unread"] | undefined = undefined
   private writer: Transport.Transport<Lost<E>>["write"] | undefined = undefined
@@ -247,8 +247,7 @@ class DrivenTransport<F, E> implements Transport.Transport<Lost<E>> {
   // --- reading -----------------------------------------------------------------
 
   get pull() {
-    this.puller ??= new Pull(this)
-    return this.puller.effect
+    return this.puller ??= Input.pull(this)
   }
 
   get forEach(): Transport.Transport<Lost<E>>["forEach"] {
@@ -256,7 +255,7 @@ class DrivenTransport<F, E> implements Transport.Transport<Lost<E>> {
   }
 
   get stream() {
-    return Transport.streamFromPull(this.pull)
+    return Input.stream(this)
   }
 
   get unread() {
@@ -442,7 +441,7 @@ class DrivenTransport<F, E> implements Transport.Transport<Lost<E>> {
 // 3.6 KB of each connection that comes and goes, and 1.5 KB like this, which are Node's own.
 
 const handlerOf = <F, E>(transport: DrivenTransport<F, E>): Transport.Transport<Lost<E>>["forEach"] => (f) =>
-  forEach(transport, f)
+  Input.forEach(transport, f)
 
 const unreaderOf = <F, E>({ connection }: DrivenTransport<F, E>): Transport.Transport<Lost<E>>["unread"] => (bytes) =>
   Effect.sync(() => connection.unread(bytes))

@@ -105,6 +105,9 @@ export interface Transport<out E = ConnectionLost> {
 
   /**
    * The input from here to its end, chunk by chunk as `pull` gives it, with no further buffering. Failing like `pull`.
+   *
+   * It is a reader like `pull`: one at a time. Ended or interrupted while it waits, it has taken nothing beyond what it
+   * gave; a chunk that is on its way through the Stream then is lost with it.
    */
   readonly stream: Stream.Stream<Uint8Array, E>
 

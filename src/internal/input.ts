@@ -7,11 +7,14 @@
  * @internal
  */
 import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
+import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
 import type { Connection, Reader } from "./connection.ts"
 import { concurrentPull } from "./connection.ts"
 import { advance, Immediate, isDone } from "./immediate.ts"
@@ -88,25 +91,20 @@ export class NoInput<E> extends Immediate<never, E> {
   }
 }
 
-/** One chunk, `null` at the end: one object for each transport, for all its waits. */
-export class Pull<E> extends WaitingFiber<Uint8Array | null, E, never> {
-  readonly effect: Effect.Effect<Uint8Array | null, E>
-  /** Looks in the fiber's own step: what was found before would be kept for a reader that never comes. */
-  private readonly again: Effect.Effect<Uint8Array | null, E>
+/** Until there is something new to say of the input: one object for all the waits of who reads it. */
+class Waiting<A, E> extends WaitingFiber<A, E, never> {
+  readonly effect: Effect.Effect<A, E>
+  private readonly look: Effect.Effect<A, E>
 
-  constructor(source: Source<E>) {
+  /** `look` is run in the fiber's own step: what was found before it would be kept for a reader that never comes. */
+  constructor(connection: Connection<any>, look: Effect.Effect<A, E>) {
     super()
-    const { connection } = source
-    // The last step, see `Connection.readiness`.
-    const take = Effect.sync(() => connection.take())
-    this.again = Effect.suspend(() => connection.readiness() === "ready" ? take : this.effect)
-    // Hot path: no generator, no fiber, and no step before this one, since most pulls find nothing yet.
+    this.look = look
+    // Hot path: no generator, no fiber, and no step before this one, since most readers find nothing yet.
     this.effect = Effect.async((resume) => {
       if (connection.pulling) return resume(Effect.die(new Error(concurrentPull)))
-      if (connection.outOfBreath()) return connection.breathe(() => resume(this.effect))
-      const readiness = connection.readiness()
-      if (readiness === "ready") return resume(take)
-      if (readiness !== "pending") return resume(new NoInput(source, readiness))
+      if (connection.outOfBreath()) return connection.breathe(() => resume(look))
+      if (connection.readiness() !== "pending") return resume(look)
       // Should somebody still be there who was taken for gone, since it was interrupted, it finds out that it is not alone.
       this.leave(this.effect)
       this.enter(resume, currentFiber())
@@ -115,8 +113,38 @@ export class Pull<E> extends WaitingFiber<Uint8Array | null, E, never> {
   }
 
   notify(): void {
-    this.leave(this.again)
+    this.leave(this.look)
   }
+}
+
+/** See `Transport.pull`. */
+export const pull = <E>(source: Source<E>): Effect.Effect<Uint8Array | null, E> => {
+  const { connection } = source
+  // The last step, see `Connection.readiness`.
+  const take = Effect.sync(() => connection.take())
+  const look: Effect.Effect<Uint8Array | null, E> = Effect.suspend(() => {
+    const readiness = connection.readiness()
+    if (readiness === "ready") return take
+    return readiness === "pending" ? waiting.effect : new NoInput(source, readiness)
+  })
+  const waiting = new Waiting(connection, look)
+  return waiting.effect
+}
+
+/** See `Transport.stream`. It waits by an Effect and takes by itself, which is less than a pull for each chunk. */
+export const stream = <E>(source: Source<E>): Stream.Stream<Uint8Array, E> => {
+  type Input = Channel.Channel<Chunk.Chunk<Uint8Array>, unknown, E, unknown, void, unknown>
+  const { connection } = source
+  const next = (): Input => {
+    const readiness = connection.readiness()
+    if (readiness === "pending") return waiting
+    if (readiness !== "ready") return Channel.fromEffect(new NoInput(source, readiness))
+    const chunk = connection.take()
+    return chunk === null ? Channel.void : Channel.flatMap(Channel.write(Chunk.of(chunk)), goOn)
+  }
+  const goOn = (): Input => connection.outOfBreath() ? waiting : next()
+  const waiting: Input = Channel.flatMap(Channel.fromEffect(new Waiting(connection, Exit.void).effect), next)
+  return Stream.fromChannel(waiting)
 }
 
 /**

@@ -6,10 +6,10 @@
 const atMost = (measured: number): number => Math.ceil(measured * 1.15)
 
 /** Bytes of heap that a server allocates for a message of 2 KiB and its echo. On node:net alone: 920. */
-export const heapPerMessage = { handler: atMost(1610), loop: atMost(3680), stream: atMost(6740) }
+export const heapPerMessage = { handler: atMost(1280), loop: atMost(3410), stream: atMost(6250) }
 
 /** The same when the echo is written in 16 pieces. */
-export const heapPerMessageOf16Writes = { handler: atMost(12_030), loop: atMost(14_950), stream: atMost(10_290) }
+export const heapPerMessageOf16Writes = { handler: atMost(12_230), loop: atMost(14_160), stream: atMost(9960) }
 
 /**
  * Bytes of heap for a connection that is accepted, echoes a byte and is ended by its peer; on node:net alone up to 9000.

@@ -6,6 +6,7 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Scheduler from "effect/Scheduler"
+import * as Stream from "effect/Stream"
 import type { SystemFailure } from "../../src/ConnectionError.ts"
 import * as Driver from "../../src/Driver.ts"
 import * as Turn from "../../src/internal/turn.ts"
@@ -46,8 +47,8 @@ const waiting = async <A, E>(
 
 type Read = (transport: Transport, noted: Array<number>) => Effect.Effect<void, unknown>
 
-/** The ways to read, each of which notes what it was given in the step that gives it. */
-const readers: ReadonlyArray<readonly [name: string, read: Read]> = [
+/** The ways to read each of which notes what it was given in the step that gives it. */
+const exact: ReadonlyArray<readonly [name: string, read: Read]> = [
   ["pull", (transport, noted) =>
     Effect.flatMap(transport.pull, (chunk) => {
       noted.push(...chunk ?? [])
@@ -64,6 +65,18 @@ const readers: ReadonlyArray<readonly [name: string, read: Read]> = [
       return Effect.yieldNow()
     })]
 ]
+
+/** A chunk that has begun its way through a Stream is lost with it. And it has a fiber of its own. */
+const streamed: readonly [name: string, read: Read] = [
+  "stream",
+  (transport, noted) =>
+    Stream.runForEach(transport.stream, (chunk) => {
+      noted.push(...chunk)
+      return Effect.void
+    })
+]
+
+const readers = [...exact, streamed]
 
 /** What is left, to the end of input. */
 const rest = async ({ events, transport }: ReturnType<typeof opened>) => {
@@ -89,24 +102,7 @@ const isInterrupted = (fiber: Fiber.RuntimeFiber<unknown, unknown>) => {
 const oneAtATime = "one pull at a time"
 
 describe.each(schedulers)("a fiber that waits for input under %s", (_, scheduler) => {
-  describe.each(readers)("in %s", (_, read) => {
-    it("and is interrupted leaves no trace", async () => {
-      const { events, transport } = opened()
-      const noted: Array<number> = []
-      const first = await waiting(read(transport, noted), scheduler)
-      assert.isTrue(transport.stats().pulling)
-      interrupt(first)
-      await settled()
-      assert.isTrue(isInterrupted(first))
-      assert.isFalse(transport.stats().pulling)
-      const next = await waiting(transport.pull, scheduler)
-      assert.isTrue(transport.stats().pulling)
-      events.received(bytes(2, 7))
-      await settled()
-      assert.deepStrictEqual(next.unsafePoll(), Exit.succeed(bytes(2, 7)))
-      assert.deepStrictEqual(noted, [])
-    })
-
+  describe.each(exact)("in %s", (_, read) => {
     it("loses no byte, whenever the interruption comes between two chunks", async () => {
       const gaps = { "at once": async () => {}, "a microtask": () => Promise.resolve(), "a turn": turned }
       const orders = [["interrupt", 1, 2], [1, "interrupt", 2], [1, 2, "interrupt"]] as const
@@ -166,6 +162,42 @@ describe.each(schedulers)("a fiber that waits for input under %s", (_, scheduler
       }
     })
 
+    it("where nothing interrupts, and interrupted, dies of the next reader, and takes nothing from it", async () => {
+      for (const [name, other] of readers) {
+        const { events, transport } = opened()
+        const first = await waiting(Effect.uninterruptible(Effect.exit(read(transport, []))), scheduler)
+        interrupt(first)
+        await settled()
+        const noted: Array<number> = []
+        await waiting(other(transport, noted), scheduler)
+        events.received(bytes(1, 7))
+        await settled()
+        events.ended()
+        await settled()
+        assert.isNotNull(first.unsafePoll(), `${name} leaves it for ever`)
+        assert.deepStrictEqual(noted, [7], name)
+      }
+    })
+  })
+
+  describe.each(readers)("in %s", (_, read) => {
+    it("and is interrupted leaves no trace", async () => {
+      const { events, transport } = opened()
+      const noted: Array<number> = []
+      const first = await waiting(read(transport, noted), scheduler)
+      assert.isTrue(transport.stats().pulling)
+      interrupt(first)
+      await settled()
+      assert.isTrue(isInterrupted(first))
+      assert.isFalse(transport.stats().pulling)
+      const next = await waiting(transport.pull, scheduler)
+      assert.isTrue(transport.stats().pulling)
+      events.received(bytes(2, 7))
+      await settled()
+      assert.deepStrictEqual(next.unsafePoll(), Exit.succeed(bytes(2, 7)))
+      assert.deepStrictEqual(noted, [])
+    })
+
     it("interrupted in the tick in which its bytes come, leaves none when the connection ends", async () => {
       for (const act of ["close", "abort"] as const) {
         const { events, transport } = opened()
@@ -211,23 +243,6 @@ describe.each(schedulers)("a fiber that waits for input under %s", (_, scheduler
         await settled()
         assert.deepStrictEqual(noted, [7])
         assert.isNotNull(fiber.unsafePoll())
-      }
-    })
-
-    it("where nothing interrupts, and interrupted, dies of the next reader, and takes nothing from it", async () => {
-      for (const [name, other] of readers) {
-        const { events, transport } = opened()
-        const first = await waiting(Effect.uninterruptible(Effect.exit(read(transport, []))), scheduler)
-        interrupt(first)
-        await settled()
-        const noted: Array<number> = []
-        await waiting(other(transport, noted), scheduler)
-        events.received(bytes(1, 7))
-        await settled()
-        events.ended()
-        await settled()
-        assert.isNotNull(first.unsafePoll(), `${name} leaves it for ever`)
-        assert.deepStrictEqual(noted, [7], name)
       }
     })
 
@@ -359,6 +374,24 @@ describe("reading ahead, when a reader has left", () => {
       })
     }
   }
+})
+
+describe("stream", () => {
+  it("takes its breath after 64 chunks", async () => {
+    const open = opened({ readBufferSize: 1000 })
+    for (let value = 0; value < 100; value++) open.events.received(bytes(1, value))
+    const noted: Array<number> = []
+    const fiber = Effect.runFork(streamed[1](open.transport, noted))
+    // Of what it does in a turn of the event loop, it begins with this.
+    await turned()
+    assert.isAbove(noted.length, 0)
+    assert.isAtMost(noted.length, 64)
+    const before = noted.length
+    interrupt(fiber)
+    await settled()
+    assert.lengthOf(noted, before)
+    assert.deepStrictEqual([...noted, ...await rest(open)], Array.from({ length: 100 }, (_, value) => value))
+  })
 })
 
 describe("forEach", () => {
