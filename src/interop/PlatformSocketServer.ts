@@ -16,7 +16,6 @@ import type * as Scope from "effect/Scope"
 import * as Address from "../Address.ts"
 import type { ConnectionLost } from "../ConnectionError.ts"
 import { ListenerClosed } from "../ConnectionError.ts"
-import { isIdleAt } from "../internal/idle.ts"
 import type { Listener } from "../Listener.ts"
 import * as Network from "../Network.ts"
 import type { NetworkLayer } from "../NetworkLayer.ts"
@@ -102,13 +101,13 @@ export const make = <Err = never, R = never>(
   listener: Listener,
   options: Options<Err, R> = {}
 ): Effect.Effect<SocketServer.SocketServer["Type"], never, Exclude<R, Scope.Scope>> =>
-  Effect.map(Effect.all([Effect.context<Exclude<R, Scope.Scope>>(), Effect.clock]), ([context, clock]) => {
+  Effect.map(Effect.context<Exclude<R, Scope.Scope>>(), (context) => {
     const through: NetworkLayer<ConnectionLost, unknown, Err, R> = options.through ?? Effect.succeed
     const sockets = new WeakMap<Transport, TransportSocket>()
-    const isIdle = options.isIdle ?? ((carrier) => isIdleAt(carrier, clock.unsafeCurrentTimeMillis()))
+    const { isIdle = (_, looksIdle) => looksIdle } = options
     const serving: Server.ServeOptions = {
       ...options,
-      isIdle: (carrier) => isIdle(carrier) && !(sockets.get(carrier)?.unfinished)
+      isIdle: (carrier, looksIdle) => isIdle(carrier, looksIdle) && !(sockets.get(carrier)?.unfinished)
     }
     const handle = <_, E2, R2>(handler: (socket: Socket.Socket) => Effect.Effect<_, E2, R2>) => (carrier: Transport) =>
       Effect.flatMap(

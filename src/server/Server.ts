@@ -25,7 +25,6 @@ import * as SubscriptionRef from "effect/SubscriptionRef"
 import * as Address from "../Address.ts"
 import { async } from "../internal/async.ts"
 import type { Timers } from "../internal/connection.ts"
-import { isIdleAt } from "../internal/idle.ts"
 import { timersOf } from "../internal/timers.ts"
 import * as Turn from "../internal/turn.ts"
 import type { Listener } from "../Listener.ts"
@@ -91,9 +90,10 @@ export interface ServeOptions extends Limits {
    * nothing is left to send, and bytes have passed or it has been open for 250 ms: who has just connected is about to send.
    * That looks at the transport that the listener gave: who reads it through a network layer that reads ahead, or keeps
    * reading while an answer is being worked on, knows better. A handler that waits for the rest of a message looks idle as
-   * well: where a message that has begun is to be read to its end, it does that uninterruptibly.
+   * well: where a message that has begun is to be read to its end, it does that uninterruptibly. `looksIdle` is what the
+   * default says, for who only has something to add.
    */
-  readonly isIdle?: ((transport: Transport) => boolean) | undefined
+  readonly isIdle?: ((transport: Transport, looksIdle: boolean) => boolean) | undefined
   /** Called for each connection, when nothing is left of it: for access logs and the like. What it throws is logged. */
   readonly onEnd?: ((end: ConnectionEnd) => void) | undefined
 }
@@ -430,6 +430,15 @@ class Door {
 /** In milliseconds. A transport tells nobody that it got idle, so the server looks, and only while it drains. */
 const drainInterval = 20
 
+/** In milliseconds. Who has connected is about to send: to end that connection would lose what is on its way. */
+const arrivalTime = 250
+
+/** Its handler waits for input, nothing is left to send, and it has been used, or has had the time for that. */
+const looksIdle = (transport: Transport, now: number): boolean => {
+  const { buffered, bytesRead, bytesWritten, lastRead, pulling } = transport.stats()
+  return pulling && buffered === 0 && (bytesRead + bytesWritten > 0 || now - lastRead >= arrivalTime)
+}
+
 const closing: Phase = { _tag: "Closing" }
 
 class Serving implements Server {
@@ -446,7 +455,7 @@ class Serving implements Server {
   private readonly budget: Budget
   private readonly doors: ReadonlyArray<Door>
   private limits: ReturnType<typeof checked>
-  private isIdle: (transport: Transport) => boolean
+  private isIdle: NonNullable<ServeOptions["isIdle"]>
   private stopped = false
   private scheduled = false
   /** The door from which the next one is taken. */
@@ -468,7 +477,7 @@ class Serving implements Server {
     this.listeners = listeners
     this.options = options
     this.limits = limits
-    this.isIdle = options.isIdle ?? ((transport) => isIdleAt(transport, this.timers.now()))
+    this.isIdle = options.isIdle ?? ((_, looksIdle) => looksIdle)
     this.current = phase
     this.phase = Subscribable.make({
       get: phase.get,
@@ -624,9 +633,11 @@ class Serving implements Server {
   private get endIdle(): Effect.Effect<void> {
     return Effect.catchAllDefect(
       Effect.sync(() => {
+        const now = this.timers.now()
         for (const connection of this.connections.all()) {
           const { ending, interrupt, transport } = connection
-          if (interrupt === undefined || ending !== undefined || !this.isIdle(transport)) continue
+          if (interrupt === undefined || ending !== undefined) continue
+          if (!this.isIdle(transport, looksIdle(transport, now))) continue
           connection.ending = "drained"
           interrupt()
         }

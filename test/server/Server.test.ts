@@ -1047,6 +1047,28 @@ describe("Server.serve", () => {
         assert.strictEqual((yield* Fiber.join(server)).drained, 1)
       }))
 
+    it.scoped("tells `isIdle` what it would do without it", () =>
+      Effect.gen(function*() {
+        const net = network()
+        let mayEnd = false
+        const server = yield* serving(net, echo, { isIdle: (_, looksIdle) => mayEnd && looksIdle })
+        const used = yield* net.connect
+        yield* ask(used, "a")
+        const fresh = yield* net.connect
+        yield* settle
+        yield* net.listener.close
+        yield* TestClock.adjust("200 millis")
+        mayEnd = true
+        const left = yield* Effect.fork(leave(used))
+        yield* TestClock.adjust("20 millis")
+        assert.strictEqual(yield* Fiber.join(left), "end")
+        // It has connected just now.
+        assert.strictEqual(yield* ask(fresh, "b"), "b")
+        yield* Effect.fork(leave(fresh))
+        yield* TestClock.adjust("20 millis")
+        assert.strictEqual((yield* Fiber.join(server)).drained, 2)
+      }))
+
     it.scoped("takes none for idle when `isIdle` throws, and still keeps its deadline", () =>
       Effect.gen(function*() {
         const entries = yield* logs(Effect.gen(function*() {
