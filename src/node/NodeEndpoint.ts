@@ -7,11 +7,9 @@ import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import * as crypto from "node:crypto"
-import * as fs from "node:fs/promises"
+import { X509Certificate } from "node:crypto"
 import * as path from "node:path"
 import type { ConnectionLost, ListenError } from "../ConnectionError.ts"
-import { systemFailure } from "../ConnectionError.ts"
 import * as Connector from "../Connector.ts"
 import * as Endpoint from "../Endpoint.ts"
 import type { Listener } from "../Listener.ts"
@@ -188,85 +186,79 @@ export const client = (
 // TLS
 // -----------------------------------------------------------------------------
 
-const accepting = (endpoint: Endpoint.ServerEndpoint): Effect.Effect<Secure, CredentialError> =>
-  Effect.gen(function*() {
-    if (endpoint._tag !== "TlsServer") return NetworkLayer.identity
-    const { certificate, privateKey, trustRoots } = endpoint
-    const identity = yield* identityOf({ key: "certKey", path: certificate }, privateKey)
-    const roots = trustRoots === undefined ? undefined : yield* certificatesOf({ key: "trustRoots", path: trustRoots })
-    const context = yield* Tls.context({ identity, trustRoots: roots })
-    return Tls.server({ context, clientCertificate: roots === undefined ? undefined : "required" })
-  })
+const accepting = (endpoint: Endpoint.ServerEndpoint): Effect.Effect<Secure, CredentialError> => {
+  if (endpoint._tag !== "TlsServer") return Effect.succeed(NetworkLayer.identity)
+  const { certificate, privateKey, trustRoots } = endpoint
+  return Effect.map(
+    contextOf({
+      certificate: { key: "certKey", path: certificate },
+      privateKey: fileOf("privateKey", privateKey),
+      trustRoots: fileOf("trustRoots", trustRoots)
+    }),
+    (context) => Tls.server({ context, clientCertificate: trustRoots === undefined ? undefined : "required" })
+  )
+}
 
-const dialling = (endpoint: Endpoint.ClientEndpoint): Effect.Effect<Secure, CredentialError> =>
-  Effect.gen(function*() {
-    if (endpoint._tag !== "TlsClient") return NetworkLayer.identity
-    const { certificate, host, privateKey, serverName, timeout, trustRoots } = endpoint
-    const identity = certificate === undefined || privateKey === undefined
-      ? undefined
-      : yield* identityOf({ key: "certificate", path: certificate }, privateKey)
-    const roots = trustRoots === undefined ? undefined : yield* certificatesOf({ key: "trustRoots", path: trustRoots })
-    const context = yield* Tls.context({ identity, trustRoots: roots })
-    return Tls.client({ context, serverName: serverName ?? host, timeout })
-  })
+const dialling = (endpoint: Endpoint.ClientEndpoint): Effect.Effect<Secure, CredentialError> => {
+  if (endpoint._tag !== "TlsClient") return Effect.succeed(NetworkLayer.identity)
+  const { certificate, host, privateKey, serverName, timeout, trustRoots } = endpoint
+  return Effect.map(
+    contextOf({
+      certificate: fileOf("certificate", certificate),
+      privateKey: fileOf("privateKey", privateKey),
+      trustRoots: fileOf("trustRoots", trustRoots)
+    }),
+    (context) => Tls.client({ context, serverName: serverName ?? host, timeout })
+  )
+}
 
 // -----------------------------------------------------------------------------
 // files
 // -----------------------------------------------------------------------------
 
+/** By which key the description has a file, and where it is. */
 interface File {
   readonly key: string
   readonly path: string
 }
 
-const encrypted = "is encrypted; write a copy that is not, with openssl pkey -in FILE -out FILE"
+const fileOf = (key: string, path: string | undefined): File | undefined =>
+  path === undefined ? undefined : { key, path }
 
-const because: Readonly<Record<string, string>> = {
-  ENOENT: "does not exist",
-  EACCES: "is not for this user to read",
-  EISDIR: "is a directory",
-  // It asks for a passphrase.
-  ERR_OSSL_CRYPTO_INTERRUPTED_OR_CANCELLED: encrypted,
-  ERR_MISSING_PASSPHRASE: encrypted
-}
+type Files = { readonly [Part in Exclude<Tls.InvalidCredentials["part"], "ciphers">]: File | undefined }
 
-const invalid = ({ key, path: relative }: File, otherwise: string) => (cause: unknown) => {
-  const { code } = systemFailure(cause)
+const contextOf = (files: Files): Effect.Effect<Tls.Context, CredentialError> =>
+  Effect.gen(function*() {
+    const { certificate, privateKey, trustRoots } = files
+    const identity = certificate === undefined || privateKey === undefined
+      ? undefined
+      : yield* Tls.identityFromFiles({ certificate: certificate.path, privateKey: privateKey.path })
+    const roots = trustRoots === undefined ? undefined : yield* Tls.trustRootsFromFile(trustRoots.path)
+    const context = yield* Tls.context({ identity, trustRoots: roots })
+    if (certificate !== undefined && identity !== undefined) yield* warnOfExpired(certificate, identity.certificate)
+    return context
+  }).pipe(Effect.mapError((error) => inFile(files, error)))
+
+/** A description has no place for a passphrase. */
+const isEncrypted = (code: string | undefined) =>
+  code === "ERR_OSSL_BAD_DECRYPT" || code === "ERR_OSSL_CRYPTO_INTERRUPTED_OR_CANCELLED"
+
+const inFile = (files: Files, error: Tls.InvalidCredentials): CredentialError => {
+  const { cause, code, part, reason } = error
+  const file = part === "ciphers" ? undefined : files[part]
+  if (file === undefined) return error
   return new InvalidCredentialFile({
-    key,
-    path: path.resolve(relative),
-    reason: because[code ?? ""] ?? otherwise,
+    key: file.key,
+    path: path.resolve(file.path),
+    reason: isEncrypted(code) ? "is encrypted; write a copy that is not, with openssl pkey -in FILE -out FILE" : reason,
     code,
     cause
   })
 }
 
-const contentOf = (file: File) =>
-  Effect.tryPromise({ try: () => fs.readFile(file.path, "utf8"), catch: invalid(file, "cannot be read") })
-
-const certificatesOf = (file: File) =>
-  Effect.tap(contentOf(file), (pem) =>
-    Effect.try({
-      try: () => new crypto.X509Certificate(pem),
-      catch: invalid(file, "has no certificate in PEM, which begins with -----BEGIN CERTIFICATE-----")
-    }))
-
-const identityOf = (certificateFile: File, privateKeyPath: string) =>
+const warnOfExpired = ({ path }: File, certificate: Uint8Array) =>
   Effect.gen(function*() {
-    const privateKeyFile = { key: "privateKey", path: privateKeyPath }
-    const certificate = yield* certificatesOf(certificateFile)
-    const privateKey = yield* contentOf(privateKeyFile)
-    const key = yield* Effect.try({
-      try: () => crypto.createPrivateKey(privateKey),
-      catch: invalid(privateKeyFile, "has no private key in PEM, which begins with -----BEGIN PRIVATE KEY-----")
-    })
-    const own = new crypto.X509Certificate(certificate)
-    if (!own.checkPrivateKey(key)) {
-      const belongs = `does not belong to the first certificate of ${path.resolve(certificateFile.path)}`
-      return yield* Effect.fail(invalid(privateKeyFile, belongs)(undefined))
-    }
-    if (new Date(own.validTo).getTime() < (yield* Clock.currentTimeMillis)) {
-      yield* Effect.logWarning(`The certificate ${certificateFile.path} has expired, on ${own.validTo}`)
-    }
-    return { certificate, privateKey }
+    const { validTo } = new X509Certificate(certificate)
+    if (new Date(validTo).getTime() >= (yield* Clock.currentTimeMillis)) return
+    yield* Effect.logWarning(`The certificate ${path} has expired, on ${validTo}`)
   })

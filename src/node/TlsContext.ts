@@ -113,20 +113,30 @@ export interface Certificate {
 // errors
 // -----------------------------------------------------------------------------
 
+const subject = {
+  certificate: "The certificate",
+  privateKey: "The private key",
+  trustRoots: "A trust root",
+  ciphers: "The list of ciphers"
+}
+
 /**
- * Certificates or keys that cannot be used: a file that is not there or not PEM, a key that belongs to another certificate.
+ * A certificate, a key or a setting that cannot be used: a file that is not there or not PEM, a key that belongs to another
+ * certificate.
  *
  * @since 0.1.0
  * @category errors
  */
 export class InvalidCredentials extends Data.TaggedError("InvalidCredentials")<{
+  readonly part: keyof typeof subject
+  /** What is wrong with it: `does not belong to the certificate`. */
+  readonly reason: string
+  /** `ENOENT`, `ERR_OSSL_PEM_NO_START_LINE`. */
   readonly code: string | undefined
   readonly cause: unknown
 }> {
   override get message() {
-    return `The certificates or keys for TLS cannot be used: ${
-      this.cause instanceof Error ? this.cause.message : this.code
-    }.`
+    return `${subject[this.part]} for TLS ${this.reason}.`
   }
 }
 
@@ -137,7 +147,31 @@ export class InvalidCredentials extends Data.TaggedError("InvalidCredentials")<{
 const pem = (value: Pem): string | Buffer =>
   Redacted.isRedacted(value) ? Redacted.value(value) : typeof value === "string" ? value : Buffer.from(value)
 
-const invalid = (cause: unknown) => new InvalidCredentials({ code: systemFailure(cause).code, cause })
+const noCertificate = "is no certificate in PEM, which begins with -----BEGIN CERTIFICATE-----"
+
+const otherwise: Readonly<Record<InvalidCredentials["part"], string>> = {
+  certificate: noCertificate,
+  privateKey: "is no private key in PEM, which begins with -----BEGIN PRIVATE KEY-----",
+  trustRoots: noCertificate,
+  ciphers: "has no cipher that OpenSSL knows, see openssl-ciphers(1)"
+}
+
+const encrypted = "is encrypted, and needs its passphrase"
+
+const because: Readonly<Record<string, string>> = {
+  ENOENT: "does not exist",
+  EACCES: "is not for this user to read",
+  EISDIR: "is a directory",
+  ERR_OSSL_X509_KEY_VALUES_MISMATCH: "does not belong to the certificate",
+  ERR_OSSL_BAD_DECRYPT: encrypted,
+  // OpenSSL asks for the passphrase.
+  ERR_OSSL_CRYPTO_INTERRUPTED_OR_CANCELLED: encrypted
+}
+
+const invalid = (part: InvalidCredentials["part"]) => (cause: unknown) => {
+  const { code } = systemFailure(cause)
+  return new InvalidCredentials({ part, reason: because[code ?? ""] ?? otherwise[part], code, cause })
+}
 
 /**
  * Reads and checks keys, certificates and trust roots. It costs about a millisecond: make one for many connections.
@@ -146,30 +180,55 @@ const invalid = (cause: unknown) => new InvalidCredentials({ code: systemFailure
  * @category keys and trust
  */
 export const context = (options: ContextOptions = {}): Effect.Effect<Context, InvalidCredentials> =>
-  Effect.try({
-    try: () => {
-      const { ciphers, identity, maxVersion, trustRoots } = options
-      const roots = trustRoots === undefined ? undefined : [trustRoots].flat().map(pem)
-      // OpenSSL passes over what is no certificate.
-      roots?.forEach((root) => new X509Certificate(root))
-      const resolved: tls.SecureContextOptions = {
-        minVersion: options.minVersion ?? "TLSv1.2",
-        // A session must not be taken for one of another program's; without a name of its own OpenSSL refuses to resume any
-        // with a client that was verified.
-        sessionIdContext: "effect-transport",
-        ...(maxVersion && { maxVersion }),
-        ...(ciphers && { ciphers }),
-        ...(roots && { ca: roots }),
-        ...(identity && { cert: pem(identity.certificate), key: pem(identity.privateKey) }),
-        ...(identity?.passphrase !== undefined && { passphrase: String(pem(identity.passphrase)) })
-      }
-      return { [ContextTypeId]: resolved, secureContext: tls.createSecureContext(resolved) }
-    },
-    catch: invalid
+  Effect.suspend(() => {
+    const { ciphers, identity, maxVersion, trustRoots } = options
+    const roots = trustRoots === undefined ? undefined : [trustRoots].flat().map(pem)
+    const certificate: tls.SecureContextOptions = identity === undefined ? {} : { cert: pem(identity.certificate) }
+    const own: tls.SecureContextOptions = identity === undefined ? {} : {
+      ...certificate,
+      key: pem(identity.privateKey),
+      ...(identity.passphrase !== undefined && { passphrase: String(pem(identity.passphrase)) })
+    }
+    const resolved: tls.SecureContextOptions = {
+      minVersion: options.minVersion ?? "TLSv1.2",
+      // A session must not be taken for one of another program's; without a name of its own OpenSSL refuses to resume any
+      // with a client that was verified.
+      sessionIdContext: "effect-transport",
+      ...(maxVersion && { maxVersion }),
+      ...(ciphers && { ciphers }),
+      ...(roots && { ca: roots }),
+      ...own
+    }
+    // OpenSSL passes over what is no certificate.
+    const checkRoots = () => roots?.forEach((root) => new X509Certificate(root))
+    return Effect.try({
+      try: () => {
+        checkRoots()
+        return { [ContextTypeId]: resolved, secureContext: tls.createSecureContext(resolved) }
+      },
+      // It does not name the part that it cannot use: it gets them one after the other.
+      catch: (cause) =>
+        failureOf("trustRoots", checkRoots) ??
+          failureOf("certificate", () => tls.createSecureContext(certificate)) ??
+          failureOf("privateKey", () => tls.createSecureContext(own)) ??
+          invalid("ciphers")(cause)
+    })
   })
 
+const failureOf = (part: InvalidCredentials["part"], take: () => void): InvalidCredentials | undefined => {
+  try {
+    take()
+    return undefined
+  } catch (cause) {
+    return invalid(part)(cause)
+  }
+}
+
+const contentOf = (part: InvalidCredentials["part"], path: string): Effect.Effect<Uint8Array, InvalidCredentials> =>
+  Effect.tryPromise({ try: () => fs.readFile(path), catch: invalid(part) })
+
 /**
- * Reads an identity from two PEM files.
+ * Reads an identity from two PEM files. What is in them `context` checks.
  *
  * @since 0.1.0
  * @category keys and trust
@@ -178,13 +237,21 @@ export const identityFromFiles = (paths: {
   readonly certificate: string
   readonly privateKey: string
   readonly passphrase?: string | Redacted.Redacted<string> | undefined
-}): Effect.Effect<Identity, InvalidCredentials> => {
-  const read = (path: string) => Effect.tryPromise({ try: () => fs.readFile(path), catch: invalid })
-  return Effect.map(
-    Effect.all([read(paths.certificate), read(paths.privateKey)]),
-    ([certificate, privateKey]) => ({ certificate, privateKey, passphrase: paths.passphrase })
-  )
-}
+}): Effect.Effect<Identity & { readonly certificate: Uint8Array }, InvalidCredentials> =>
+  Effect.all({
+    certificate: contentOf("certificate", paths.certificate),
+    privateKey: contentOf("privateKey", paths.privateKey),
+    passphrase: Effect.succeed(paths.passphrase)
+  })
+
+/**
+ * Reads trust roots from a PEM file. What is in it `context` checks.
+ *
+ * @since 0.1.0
+ * @category keys and trust
+ */
+export const trustRootsFromFile = (path: string): Effect.Effect<Uint8Array, InvalidCredentials> =>
+  contentOf("trustRoots", path)
 
 /**
  * An identity from the settings of the program, in PEM: `CERTIFICATE` and `PRIVATE_KEY`. Nest it for a prefix of its own.

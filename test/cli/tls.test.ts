@@ -174,7 +174,7 @@ suite("tls: (skipped: openssl is not installed)", () => {
         for (const args of [["echo", `tls:0:privateKey=${key}`], ["relay", "tcp:0", `tls:h:1:trustRoots=${key}`]]) {
           const program = yield* tool(...args)
           assert.strictEqual((yield* program.ended).code, 1)
-          assert.match(program.stderr, /^InvalidCredentialFile: The \w+ \/.* has no certificate in PEM.*\n$/)
+          assert.match(program.stderr, /^InvalidCredentialFile: The \w+ \/.* is no certificate in PEM.*\n$/)
           assert.strictEqual(program.output, "")
         }
       }))

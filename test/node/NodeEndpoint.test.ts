@@ -85,15 +85,15 @@ describe("what is described", () => {
           [server(`tls:0:/:certKey=${certificate}`), "The privateKey / is a directory."],
           [
             server(`tls:0:${privateKey}`),
-            `The certKey ${privateKey} has no certificate in PEM, which begins with -----BEGIN CERTIFICATE-----.`
+            `The certKey ${privateKey} is no certificate in PEM, which begins with -----BEGIN CERTIFICATE-----.`
           ],
           [
             server(`tls:0:${certificate}`),
-            `The privateKey ${certificate} has no private key in PEM, which begins with -----BEGIN PRIVATE KEY-----.`
+            `The privateKey ${certificate} is no private key in PEM, which begins with -----BEGIN PRIVATE KEY-----.`
           ],
           [
             server(`tls:0:${other.privateKey}:certKey=${certificate}`),
-            `The privateKey ${other.privateKey} does not belong to the first certificate of ${certificate}.`
+            `The privateKey ${other.privateKey} does not belong to the certificate.`
           ],
           [
             server(`tls:0:${directory}/key:certKey=${certificate}`),

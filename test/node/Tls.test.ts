@@ -698,10 +698,8 @@ suite("TLS (skipped: openssl is not installed)", () => {
         assert.isTrue(Redacted.isRedacted(identity.privateKey))
         yield* Tls.context({ identity })
         const missing = yield* Effect.flip(Tls.identityFromFiles({ certificate: "/none", privateKey: "/none" }))
-        assert.deepInclude(missing, { _tag: "InvalidCredentials", code: "ENOENT" })
-        const other = { ...identity, privateKey: authority.root.privateKey }
-        const mismatch = yield* Effect.flip(Tls.context({ identity: other }))
-        assert.deepInclude(mismatch, { _tag: "InvalidCredentials", code: "ERR_OSSL_X509_KEY_VALUES_MISMATCH" })
+        assert.deepInclude(missing, { _tag: "InvalidCredentials", part: "certificate", code: "ENOENT" })
+        assert.strictEqual(missing.message, "The certificate for TLS does not exist.")
         const encrypted = createPrivateKey(localhost.privateKey).export({
           type: "pkcs8",
           format: "pem",
@@ -710,9 +708,44 @@ suite("TLS (skipped: openssl is not installed)", () => {
         })
         const locked = { certificate: localhost.certificate, privateKey: Buffer.from(encrypted) }
         yield* Tls.context({ identity: { ...locked, passphrase: Redacted.make("secret") } })
-        const wrong = yield* Effect.flip(Tls.context({ identity: { ...locked, passphrase: "another" } }))
-        assert.strictEqual(wrong._tag, "InvalidCredentials")
-        assert.strictEqual((yield* Effect.flip(Tls.context({ trustRoots: "nonsense" })))._tag, "InvalidCredentials")
+        const { certificate, privateKey } = identity
+        const notPem = "in PEM, which begins with -----BEGIN"
+        const wrong: ReadonlyArray<readonly [Tls.ContextOptions, message: string]> = [
+          [
+            { identity: { certificate: privateKey, privateKey } },
+            `The certificate for TLS is no certificate ${notPem} CERTIFICATE-----.`
+          ],
+          [
+            { identity: { certificate, privateKey: certificate } },
+            `The private key for TLS is no private key ${notPem} PRIVATE KEY-----.`
+          ],
+          [
+            { identity: { certificate, privateKey: authority.root.privateKey } },
+            "The private key for TLS does not belong to the certificate."
+          ],
+          [{ identity: locked }, "The private key for TLS is encrypted, and needs its passphrase."],
+          [
+            { identity: { ...locked, passphrase: "another" } },
+            "The private key for TLS is encrypted, and needs its passphrase."
+          ],
+          [{ trustRoots: "nonsense" }, `A trust root for TLS is no certificate ${notPem} CERTIFICATE-----.`],
+          [
+            { trustRoots: [certificate, privateKey] },
+            `A trust root for TLS is no certificate ${notPem} CERTIFICATE-----.`
+          ],
+          [
+            { ciphers: "ROT13" },
+            "The list of ciphers for TLS has no cipher that OpenSSL knows, see openssl-ciphers(1)."
+          ]
+        ]
+        for (const [options, message] of wrong) {
+          const error = yield* Effect.flip(Tls.context(options))
+          assert.deepInclude(error, { _tag: "InvalidCredentials", message })
+          assert.isDefined(error.code)
+        }
+        assert.deepInclude(yield* Effect.flip(Tls.trustRootsFromFile("/")), { part: "trustRoots", code: "EISDIR" })
+        const roots = yield* Tls.trustRootsFromFile(localhost.files.certificate)
+        assert.strictEqual(Buffer.from(roots).toString(), localhost.certificate)
       }))
 
     it.live("fails the handshake with what its context failed with, and dies of a server without an identity", () =>
