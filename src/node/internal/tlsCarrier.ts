@@ -26,6 +26,9 @@ type Done = (error?: Error | null) => void
 
 const nothing = new Uint8Array(0)
 
+/** Never filled. */
+const none: Array<Uint8Array> = []
+
 const endedHere = Object.assign(new Error("This side had ended its writing before"), { code: "EPIPE" })
 
 /**
@@ -59,7 +62,7 @@ export class TlsCarrier<E> extends Duplex implements Carrier<E> {
   /** Gives its input to this carrier, past the core. */
   private shortcut: StreamDriver<Duplex> | undefined = undefined
   private gathering = false
-  private chunks: Array<Uint8Array> = []
+  private chunks: Array<Uint8Array> = none
   private done: (() => void) | undefined = undefined
   private reading = false
   private paused = true
@@ -247,17 +250,20 @@ export class TlsCarrier<E> extends Duplex implements Carrier<E> {
   /** TLS has one write under way at a time, of several chunks: they leave together. */
   override uncork(): void {
     const { chunks, done } = this
+    const { length } = chunks
     this.gathering = false
-    if (chunks.length === 0) return
-    this.chunks = []
+    if (length === 0) return
+    this.chunks = none
+    if (length === 1) return this.send(chunks, done!)
     this.send(chunks, () => {
-      for (let index = 0; index < chunks.length; index++) done!()
+      for (let index = 0; index < length; index++) done!()
     })
   }
 
   override write(chunk: Uint8Array, encoding?: BufferEncoding | Done, done?: Done): boolean {
     if (typeof encoding !== "function" || this.destroyed) return super.write(chunk, encoding as BufferEncoding, done)
-    this.chunks.push(chunk)
+    if (this.chunks.length > 0) this.chunks.push(chunk)
+    else this.chunks = [chunk]
     this.done = encoding
     if (!this.gathering) this.uncork()
     return true
@@ -288,6 +294,8 @@ export class TlsCarrier<E> extends Duplex implements Carrier<E> {
     if (core.writeEnded) return this.onEndedBeneath()
     for (const chunk of chunks) core.writes.push(chunk)
     core.send()
+    if (core.report !== undefined) return
+    if (core.writes.admits) return done()
     core.awaitCondition(
       () => core.writes.admits || core.report !== undefined,
       () => core.report === undefined && done()
