@@ -149,11 +149,10 @@ const pem = (value: Pem): string | Buffer =>
 
 const noCertificate = "is no certificate in PEM, which begins with -----BEGIN CERTIFICATE-----"
 
-const otherwise: Readonly<Record<InvalidCredentials["part"], string>> = {
+const notPem: Readonly<Record<string, string>> = {
   certificate: noCertificate,
   privateKey: "is no private key in PEM, which begins with -----BEGIN PRIVATE KEY-----",
-  trustRoots: noCertificate,
-  ciphers: "has no cipher that OpenSSL knows, see openssl-ciphers(1)"
+  trustRoots: noCertificate
 }
 
 const encrypted = "is encrypted, and needs its passphrase"
@@ -165,12 +164,18 @@ const because: Readonly<Record<string, string>> = {
   ERR_OSSL_X509_KEY_VALUES_MISMATCH: "does not belong to the certificate",
   ERR_OSSL_BAD_DECRYPT: encrypted,
   // OpenSSL asks for the passphrase.
-  ERR_OSSL_CRYPTO_INTERRUPTED_OR_CANCELLED: encrypted
+  ERR_OSSL_CRYPTO_INTERRUPTED_OR_CANCELLED: encrypted,
+  ERR_SSL_NO_CIPHER_MATCH: "has no cipher that OpenSSL knows, see openssl-ciphers(1)"
 }
+
+/** What OpenSSL says where it finds no PEM: of certificates, and of keys. */
+const isNoPem = (code: string | undefined) => code === "ERR_OSSL_PEM_NO_START_LINE" || code === "ERR_OSSL_UNSUPPORTED"
 
 const invalid = (part: InvalidCredentials["part"]) => (cause: unknown) => {
   const { code } = systemFailure(cause)
-  return new InvalidCredentials({ part, reason: because[code ?? ""] ?? otherwise[part], code, cause })
+  const reason = because[code ?? ""] ?? (isNoPem(code) ? notPem[part] : undefined)
+  const said = cause instanceof Error ? cause.message : String(cause)
+  return new InvalidCredentials({ part, reason: reason ?? `cannot be used: ${said}`, code, cause })
 }
 
 /**

@@ -708,7 +708,7 @@ suite("TLS (skipped: openssl is not installed)", () => {
         })
         const locked = { certificate: localhost.certificate, privateKey: Buffer.from(encrypted) }
         yield* Tls.context({ identity: { ...locked, passphrase: Redacted.make("secret") } })
-        const { certificate, privateKey } = identity
+        const { certificate, privateKey } = localhost
         const notPem = "in PEM, which begins with -----BEGIN"
         const wrong: ReadonlyArray<readonly [Tls.ContextOptions, message: string]> = [
           [
@@ -743,6 +743,9 @@ suite("TLS (skipped: openssl is not installed)", () => {
           assert.deepInclude(error, { _tag: "InvalidCredentials", message })
           assert.isDefined(error.code)
         }
+        const broken = certificate.replace(/[^]{64}(?=\n-----END)/, "")
+        const unread = yield* Effect.flip(Tls.context({ identity: { certificate: broken, privateKey } }))
+        assert.match(unread.message, /^The certificate for TLS cannot be used: error:.+/)
         assert.deepInclude(yield* Effect.flip(Tls.trustRootsFromFile("/")), { part: "trustRoots", code: "EISDIR" })
         const roots = yield* Tls.trustRootsFromFile(localhost.files.certificate)
         assert.strictEqual(Buffer.from(roots).toString(), localhost.certificate)
