@@ -239,9 +239,11 @@ const contextOf = (files: Files): Effect.Effect<Tls.Context, CredentialError> =>
     return context
   }).pipe(Effect.mapError((error) => inFile(files, error)))
 
-/** A description has no place for a passphrase. */
-const isEncrypted = (code: string | undefined) =>
-  code === "ERR_OSSL_BAD_DECRYPT" || code === "ERR_OSSL_CRYPTO_INTERRUPTED_OR_CANCELLED"
+const needPassphrase: ReadonlyArray<string | undefined> = [
+  "ERR_MISSING_PASSPHRASE",
+  "ERR_OSSL_BAD_DECRYPT",
+  "ERR_OSSL_CRYPTO_INTERRUPTED_OR_CANCELLED"
+]
 
 const inFile = (files: Files, error: Tls.InvalidCredentials): CredentialError => {
   const { cause, code, part, reason } = error
@@ -250,7 +252,10 @@ const inFile = (files: Files, error: Tls.InvalidCredentials): CredentialError =>
   return new InvalidCredentialFile({
     key: file.key,
     path: path.resolve(file.path),
-    reason: isEncrypted(code) ? "is encrypted; write a copy that is not, with openssl pkey -in FILE -out FILE" : reason,
+    // A description has no place for a passphrase.
+    reason: needPassphrase.includes(code)
+      ? "is encrypted; write a copy that is not, with openssl pkey -in FILE -out FILE"
+      : reason,
     code,
     cause
   })

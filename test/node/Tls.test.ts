@@ -9,7 +9,7 @@ import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
-import { createPrivateKey } from "node:crypto"
+import { createPrivateKey, generateKeyPairSync } from "node:crypto"
 import type { Socket } from "node:net"
 import type { ConnectionLost } from "../../src/ConnectionError.ts"
 import * as MemoryTransport from "../../src/memory/MemoryTransport.ts"
@@ -709,6 +709,10 @@ suite("TLS (skipped: openssl is not installed)", () => {
         const locked = { certificate: localhost.certificate, privateKey: Buffer.from(encrypted) }
         yield* Tls.context({ identity: { ...locked, passphrase: Redacted.make("secret") } })
         const { certificate, privateKey } = localhost
+        const ofAnotherKind = generateKeyPairSync("ed25519").privateKey.export({
+          type: "pkcs8",
+          format: "pem"
+        }) as string
         const notPem = "in PEM, which begins with -----BEGIN"
         const wrong: ReadonlyArray<readonly [Tls.ContextOptions, message: string]> = [
           [
@@ -721,6 +725,10 @@ suite("TLS (skipped: openssl is not installed)", () => {
           ],
           [
             { identity: { certificate, privateKey: authority.root.privateKey } },
+            "The private key for TLS does not belong to the certificate."
+          ],
+          [
+            { identity: { certificate, privateKey: ofAnotherKind } },
             "The private key for TLS does not belong to the certificate."
           ],
           [{ identity: locked }, "The private key for TLS is encrypted, and needs its passphrase."],
