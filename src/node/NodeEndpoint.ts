@@ -16,6 +16,7 @@ import type { Listener } from "../Listener.ts"
 import * as Network from "../Network.ts"
 import * as NetworkLayer from "../NetworkLayer.ts"
 import type { Transport } from "../Transport.ts"
+import { encrypted, mismatched } from "./internal/credentials.ts"
 import * as Tls from "./Tls.ts"
 
 // -----------------------------------------------------------------------------
@@ -239,12 +240,6 @@ const contextOf = (files: Files): Effect.Effect<Tls.Context, CredentialError> =>
     return context
   }).pipe(Effect.mapError((error) => inFile(files, error)))
 
-const needPassphrase: ReadonlyArray<string | undefined> = [
-  "ERR_MISSING_PASSPHRASE",
-  "ERR_OSSL_BAD_DECRYPT",
-  "ERR_OSSL_CRYPTO_INTERRUPTED_OR_CANCELLED"
-]
-
 const inFile = (files: Files, error: Tls.InvalidCredentials): CredentialError => {
   const { cause, code, part, reason } = error
   const file = part === "ciphers" ? undefined : files[part]
@@ -252,13 +247,17 @@ const inFile = (files: Files, error: Tls.InvalidCredentials): CredentialError =>
   return new InvalidCredentialFile({
     key: file.key,
     path: path.resolve(file.path),
-    // A description has no place for a passphrase.
-    reason: needPassphrase.includes(code)
-      ? "is encrypted; write a copy that is not, with openssl pkey -in FILE -out FILE"
-      : reason,
+    reason: reasonIn(files, reason),
     code,
     cause
   })
+}
+
+const reasonIn = ({ certificate }: Files, reason: string): string => {
+  // A description has no place for a passphrase.
+  if (reason === encrypted) return "is encrypted; write a copy that is not, with openssl pkey -in FILE -out FILE"
+  if (reason !== mismatched || certificate === undefined) return reason
+  return `does not belong to the first certificate of ${path.resolve(certificate.path)}`
 }
 
 const warnOfExpired = ({ path }: File, certificate: Uint8Array) =>

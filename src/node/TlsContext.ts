@@ -12,6 +12,7 @@ import { createPrivateKey, X509Certificate } from "node:crypto"
 import * as fs from "node:fs/promises"
 import * as tls from "node:tls"
 import { systemFailure } from "../ConnectionError.ts"
+import { encrypted, mismatched } from "./internal/credentials.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -155,13 +156,11 @@ const notPem: Readonly<Record<string, string>> = {
   trustRoots: noCertificate
 }
 
-const encrypted = "is encrypted, and needs its passphrase"
-
 const because: Readonly<Record<string, string>> = {
   ENOENT: "does not exist",
   EACCES: "is not for this user to read",
   EISDIR: "is a directory",
-  ERR_OSSL_X509_KEY_VALUES_MISMATCH: "does not belong to the certificate",
+  ERR_OSSL_X509_KEY_VALUES_MISMATCH: mismatched,
   ERR_OSSL_BAD_DECRYPT: encrypted,
   ERR_MISSING_PASSPHRASE: encrypted,
   // OpenSSL asks for the passphrase.
@@ -189,12 +188,6 @@ export const context = (options: ContextOptions = {}): Effect.Effect<Context, In
   Effect.suspend(() => {
     const { ciphers, identity, maxVersion, trustRoots } = options
     const roots = trustRoots === undefined ? undefined : [trustRoots].flat().map(pem)
-    const certificate: tls.SecureContextOptions = identity === undefined ? {} : { cert: pem(identity.certificate) }
-    const own: tls.SecureContextOptions = identity === undefined ? {} : {
-      ...certificate,
-      key: pem(identity.privateKey),
-      ...(identity.passphrase !== undefined && { passphrase: String(pem(identity.passphrase)) })
-    }
     const resolved: tls.SecureContextOptions = {
       minVersion: options.minVersion ?? "TLSv1.2",
       // A session must not be taken for one of another program's; without a name of its own OpenSSL refuses to resume any
@@ -203,14 +196,15 @@ export const context = (options: ContextOptions = {}): Effect.Effect<Context, In
       ...(maxVersion && { maxVersion }),
       ...(ciphers && { ciphers }),
       ...(roots && { ca: roots }),
-      ...own
+      ...(identity && { cert: pem(identity.certificate), key: pem(identity.privateKey) }),
+      ...(identity?.passphrase !== undefined && { passphrase: String(pem(identity.passphrase)) })
     }
     // OpenSSL passes over what is no certificate.
     const checkRoots = () => roots?.forEach((root) => new X509Certificate(root))
     // It keeps a key of another kind for another certificate, which never comes.
     const checkKey = () => {
       if (identity === undefined) return
-      const key = createPrivateKey({ key: pem(identity.privateKey), passphrase: own.passphrase })
+      const key = createPrivateKey({ key: pem(identity.privateKey), passphrase: resolved.passphrase })
       if (!new X509Certificate(pem(identity.certificate)).checkPrivateKey(key)) throw mismatch
     }
     return Effect.try({
@@ -222,7 +216,7 @@ export const context = (options: ContextOptions = {}): Effect.Effect<Context, In
       // It does not name the part that it cannot use: it gets them one after the other.
       catch: (cause) =>
         failureOf("trustRoots", checkRoots) ??
-          failureOf("certificate", () => tls.createSecureContext(certificate)) ??
+          failureOf("certificate", () => tls.createSecureContext({ cert: resolved.cert })) ??
           failureOf("privateKey", checkKey) ??
           invalid("ciphers")(cause)
     })

@@ -93,7 +93,7 @@ describe("what is described", () => {
           ],
           [
             server(`tls:0:${other.privateKey}:certKey=${certificate}`),
-            `The privateKey ${other.privateKey} does not belong to the certificate.`
+            `The privateKey ${other.privateKey} does not belong to the first certificate of ${certificate}.`
           ],
           [
             server(`tls:0:${directory}/key:certKey=${certificate}`),

@@ -294,8 +294,7 @@ export class TlsCarrier<E> extends Duplex implements Carrier<E> {
     if (core.writeEnded) return this.onEndedBeneath()
     for (const chunk of chunks) core.writes.push(chunk)
     core.send()
-    if (core.report !== undefined) return
-    if (core.writes.admits) return done()
+    if (core.report === undefined && core.writes.admits) return done()
     core.awaitCondition(
       () => core.writes.admits || core.report !== undefined,
       () => core.report === undefined && done()
