@@ -178,13 +178,13 @@ const tcpAddress = (host: string | undefined, port: number | undefined): Address
   host === undefined || port === undefined ? Address.unspecified("IPv4") : Address.tcp(host, port)
 
 /**
- * The carrier of a connected socket. The kernel forgets the addresses with the connection: they are asked for now, and Node
- * remembers them; ours are made for those who look at them.
+ * The carrier of a connected socket. The kernel forgets the addresses with the connection: they are asked for now. Node
+ * remembers the peer's, so that ours is made for those who look at it; the socket's own it forgets with the handle.
  */
 class SocketCarrier implements Driver.Carrier<SystemFailure> {
   readonly handle: net.Socket
   private readonly settings: SocketSettings
-  private local: Address.Address | undefined
+  readonly localAddress: Address.Address
   private remote: Address.Address | undefined
   private settable: Transport.TransportOptions | undefined = undefined
 
@@ -196,18 +196,13 @@ class SocketCarrier implements Driver.Carrier<SystemFailure> {
   ) {
     this.handle = socket
     this.settings = settings
-    this.local = local
+    this.localAddress = local ?? tcpAddress(socket.localAddress, socket.localPort)
     this.remote = remote
-    if (local === undefined) void socket.localPort
     if (remote === undefined) void socket.remotePort
   }
 
   driver(events: Driver.Events<SystemFailure>): Driver.Driver {
     return new SocketDriver(this.handle, events, this.settings.kind === "tcp")
-  }
-
-  get localAddress(): Address.Address {
-    return this.local ??= tcpAddress(this.handle.localAddress, this.handle.localPort)
   }
 
   get remoteAddress(): Address.Address {

@@ -57,6 +57,21 @@ describe("addresses", () => {
       agree()
     }).pipe(Effect.provide(NodeNetwork.layer)))
 
+  for (const host of ["127.0.0.1", "0.0.0.0"]) {
+    it.scopedLive(`A1 who looks only after the close finds both addresses, of a listener on ${host} as well`, () =>
+      Effect.gen(function*() {
+        const listener = yield* Tcp.listen(Address.tcp(host, 0))
+        const address = Address.tcp("127.0.0.1", tcpPort(listener.address))
+        const client = yield* Tcp.connect(address)
+        const server = yield* listener.accept
+        yield* Effect.all([client.abort, server.abort], { discard: true })
+        same(client.remoteAddress, address)
+        same(server.localAddress, address)
+        assert.isAbove(tcpPort(client.localAddress), 0)
+        same(client.localAddress, server.remoteAddress)
+      }))
+  }
+
   it.scopedLive("A1 both ends of a UNIX connection know the path, and that the client has none", () =>
     Effect.gen(function*() {
       const { client, listener, server } = yield* Peer.joined("unix")
