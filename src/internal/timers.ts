@@ -43,7 +43,7 @@ const scheduleBy = (clock: Clock.Clock): Timers["schedule"] => (delay, run) => {
 const isScheduling = (clock: Clock.Clock): clock is Scheduling => "unsafeSchedule" in clock
 
 const make = (clock: Clock.Clock): Timers => ({
-  now: () => clock.unsafeCurrentTimeMillis(),
+  now: clock === liveClock ? Turn.now : () => clock.unsafeCurrentTimeMillis(),
   schedule: isScheduling(clock) ? clock.unsafeSchedule : clock === liveClock ? scheduleLive : scheduleBy(clock),
   macrotask: Turn.macrotask,
   defer: Turn.defer

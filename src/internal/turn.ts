@@ -32,6 +32,8 @@ let depth = 0
 let scheduled = false
 /** The event loop is about to bring more, see `hold`. */
 let held = false
+/** When the event that is under way was asked for the time first; 0 if it was not. */
+let time = 0
 
 /** When the event loop has turned. */
 const immediately: (run: () => void) => void = typeof setImmediate === "function"
@@ -91,6 +93,12 @@ export const hold = (): void => {
   held = depth > 0
 }
 
+/**
+ * The host's time in milliseconds, asked once for each event, as libuv does for its timers: a message has two to four times
+ * to note, each of which costs 0.05 µs.
+ */
+export const now = (): number => depth === 0 ? Date.now() : time ||= Date.now()
+
 /** Runs fibers within the turn that wakes them; in a microtask, if it is no event that does. */
 export const scheduler: Scheduler.Scheduler = Scheduler.make(
   (run, priority) => {
@@ -122,6 +130,7 @@ const flush = (): void => {
   }
   runDeferred()
   held = false
+  time = 0
   depth--
   if (isDue() || deferred.length > 0) putOff(takeDue())
 }

@@ -1,4 +1,4 @@
-import { afterEach, assert, describe, it } from "@effect/vitest"
+import { afterEach, assert, describe, it, vi } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -68,9 +68,9 @@ const busy = (effect: Effect.Effect<unknown, unknown>) => {
   stops.push(() => fiber.unsafeInterruptAsFork(fiber.id()))
 }
 
-const opened = () => {
+const opened = (clock = Clock.make()) => {
   const fake = carrier<SystemFailure>({ highWaterMark: 1000 })
-  return { transport: Driver.unsafeOpen(fake.carrier, Clock.make()), driver: fake.driver, events: fake.driver.events }
+  return { transport: Driver.unsafeOpen(fake.carrier, clock), driver: fake.driver, events: fake.driver.events }
 }
 
 /** Gives what was thrown and nobody caught: within the call, or out of the event loop. */
@@ -546,5 +546,52 @@ describe("fibers", () => {
     ofTurn(parent)
     event(() => events.received(bytes(1, 7)))
     assert.deepStrictEqual(driver.batches, [[bytes(1, 7), bytes(1, 8)]])
+  })
+})
+
+describe("the time", () => {
+  /** Each look at the host's clock is a millisecond later. */
+  const counting = () => {
+    let looks = 0
+    const clock = vi.spyOn(Date, "now").mockImplementation(() => ++looks)
+    stops.push(() => clock.mockRestore())
+  }
+
+  it("is asked for once in an event, by what it brings about as well", () => {
+    counting()
+    const noted: Array<number> = []
+    const note = () => void noted.push(Turn.now())
+    event(() => {
+      note()
+      event(note)
+      Turn.task(note)
+      Turn.defer({ run: note })
+    })
+    assert.deepStrictEqual(noted, [1, 1, 1, 1])
+    event(note)
+    assert.strictEqual(noted.at(-1), 2)
+  })
+
+  it("is the host's outside of an event, before the work that was put off and after it", async () => {
+    counting()
+    const noted: Array<number> = []
+    Turn.defer({ run: () => void noted.push(Turn.now(), Turn.now()) })
+    noted.push(Turn.now(), Turn.now())
+    await microtasks()
+    noted.push(Turn.now())
+    assert.deepStrictEqual(noted, [1, 2, 3, 3, 4])
+  })
+
+  it("of a connection on the host's clock is that of the event that moved its bytes", () => {
+    const { events, transport } = opened(Effect.runSync(Effect.clock))
+    const read = () => {
+      events.received(bytes(1, 7))
+      return transport.stats().lastRead
+    }
+    counting()
+    const noted: Array<number> = []
+    event(() => void noted.push(read(), read()))
+    event(() => void noted.push(read()))
+    assert.deepStrictEqual(noted, [1, 1, 2])
   })
 })
