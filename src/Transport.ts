@@ -266,9 +266,9 @@ export interface TransportStats {
   readonly pulling: boolean
   /** The carrier has seen the peer's end; what came before it may be unread. */
   readonly peerEnded: boolean
-  /** When bytes last came in, or the connection opened: milliseconds of the Clock. */
+  /** When bytes last came in, or the connection opened: milliseconds of the Clock, as of the event that brought them. */
   readonly lastRead: number
-  /** When bytes were last handed over, or the connection opened: milliseconds of the Clock. */
+  /** When bytes were last handed over, or the connection opened: milliseconds of the Clock, as of the event that did it. */
   readonly lastWrite: number
 }
 
