@@ -13,7 +13,7 @@ import * as Driver from "../Driver.ts"
 import { timersOf } from "../internal/timers.ts"
 import type * as Transport from "../Transport.ts"
 import { Batches } from "./internal/batches.ts"
-import { StreamDriver } from "./internal/streamDriver.ts"
+import { driverOf, receive, StreamDriver } from "./internal/streamDriver.ts"
 import { TransportDuplex } from "./internal/transportDuplex.ts"
 
 // -----------------------------------------------------------------------------
@@ -31,11 +31,35 @@ export interface FromOptions extends Transport.Limits {
   readonly remoteAddress?: Address.Address | undefined
 }
 
+const onData = function(this: stream.Duplex, chunk: Uint8Array) {
+  const driver = driverOf(this)
+  if (driver !== undefined) receive.call(driver, chunk)
+}
+
 class DuplexDriver extends StreamDriver<stream.Duplex> implements Driver.Driver {
+  private flowing = false
   private readonly batches = new Batches(this.stream, (bytes) => {
     this.events.turned()
     this.events.written(bytes)
   })
+
+  startReading(): void {
+    if (this.lent) return
+    if (!this.flowing) {
+      this.flowing = true
+      this.stream.on("data", onData)
+    }
+    this.stream.resume()
+  }
+
+  stopReading(): void {
+    if (!this.lent) this.stream.pause()
+  }
+
+  override lend(): void {
+    super.lend()
+    this.stream.removeListener("data", onData).pause()
+  }
 
   write(chunks: ReadonlyArray<Uint8Array>, bytes: number): boolean {
     return this.batches.write(chunks, bytes)

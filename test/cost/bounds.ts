@@ -6,7 +6,7 @@
 const atMost = (measured: number): number => Math.ceil(measured * 1.15)
 
 /** Bytes of heap that a server allocates for a message of 2 KiB and its echo. On node:net alone: 920. */
-export const heapPerMessage = { handler: atMost(1280), loop: atMost(3410), stream: atMost(6250) }
+export const heapPerMessage = { handler: atMost(1215), loop: atMost(3365), stream: atMost(6210) }
 
 /** The same when the echo is written in 16 pieces. */
 export const heapPerMessageOf16Writes = { handler: atMost(12_030), loop: atMost(14_160), stream: atMost(9960) }

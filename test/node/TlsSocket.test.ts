@@ -114,6 +114,37 @@ suite("TLS on sockets (skipped: openssl is not installed)", () => {
       assert.isNull(yield* one.pull)
     }))
 
+  // Whether the server's tickets are out by then, and who hears first of the reset, differs from run to run.
+  const often = <E>(effect: Effect.Effect<void, E, Scope.Scope>) => Effect.replicateEffect(Effect.scoped(effect), 20)
+
+  for (
+    const [name, act] of Object.entries<(left: Secured) => Effect.Effect<void, unknown>>({
+      "ends": ({ closeWrite }) => closeWrite,
+      "writes": ({ write }) => write(utf8("answer")),
+      "writes, and ends": ({ closeWrite, write }) => Effect.zipRight(write(utf8("answer")), closeWrite)
+    })
+  ) {
+    for (const [role, gone, left] of [["client", 0, 1], ["server", 1, 0]] as const) {
+      it.live(`loses a ${role} that resets right behind the handshake, when the other side ${name}`, () =>
+        often(Effect.gen(function*() {
+          const pair = yield* tcpPair({ lingerTimeout: 0 })
+          const transports = yield* secured(pair)
+          yield* pair[gone].abort
+          yield* Effect.ignore(act(transports[left]))
+          assert.strictEqual((yield* Effect.flip(transports[left].pull))._tag, "ConnectionReset")
+        })))
+    }
+  }
+
+  it.live("does not wait with a write for a client that has left right behind the handshake", () =>
+    often(Effect.gen(function*() {
+      const pair = yield* unixPair({ lingerTimeout: 0 })
+      const [, other] = yield* secured(pair)
+      yield* pair[0].abort
+      yield* Effect.ignore(other.pull)
+      yield* Effect.flip(Effect.zipRight(other.write(utf8("answer")), other.flush))
+    })))
+
   it.scopedLive("keeps its handshakes while keys are replaced 100 times under load", () =>
     Effect.gen(function*() {
       const identities = [localhost, authority.issue("replaced", ["DNS:localhost"])]

@@ -1,9 +1,8 @@
 /**
  * `net.Socket` → `Transport`, once for TCP and UNIX sockets, dialled and accepted.
  *
- * The socket has to be made with `allowHalfOpen`, unread (`pauseOnConnect`, or paused before it connects), and with a
- * high-water mark of 1 byte: then every write that is not taken at once is followed by `'drain'`, and every chunk that is
- * not flowing stops the reading of the handle at once. The bounds that count are the core's.
+ * The socket has to be made with `allowHalfOpen`, and unread (`pauseOnConnect`, or paused before it connects). Its buffers
+ * for reading and writing are not used: the bounds that count are the core's.
  *
  * @internal
  */
@@ -11,16 +10,20 @@ import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as net from "node:net"
+import { Duplex } from "node:stream"
 import * as Address from "../../Address.ts"
 import type { SystemFailure } from "../../ConnectionError.ts"
 import * as Driver from "../../Driver.ts"
 import { concat } from "../../internal/bytes.ts"
 import * as Turn from "../../internal/turn.ts"
 import type * as Transport from "../../Transport.ts"
-import { driverOf, StreamDriver } from "./streamDriver.ts"
+import { driverOf, receive, StreamDriver } from "./streamDriver.ts"
 
-/** What a socket is made with, whoever makes it. `highWaterMark` counts for both directions. */
-export const socketOptions = { allowHalfOpen: true, highWaterMark: 1 } as const
+/**
+ * What a socket is made with, whoever makes it. What is written below the high-water mark, and taken at once, costs no tick:
+ * beyond it `'drain'` follows in one.
+ */
+export const socketOptions = { allowHalfOpen: true, highWaterMark: 16384 } as const
 
 export interface SocketSettings {
   readonly kind: "tcp" | "unix"
@@ -41,18 +44,32 @@ const onDrain = Turn.event(function(this: net.Socket) {
   ;(driverOf(this) as SocketDriver | undefined)?.drained()
 })
 
+/**
+ * In the place of the socket's own `push`, by which Node hands over what it has read: to the driver, past the buffer of
+ * `Readable`, `'data'`, and a tick for whether to read more (64 B echoed, with the tick for `'drain'`: 4.7 → 3.8 µs of CPU
+ * outside of the kernel). `false` stops the reading, as ever. The end takes the stream's way, which emits `'end'`.
+ */
+const pushed = function(this: net.Socket, chunk: Uint8Array | null, encoding?: BufferEncoding): boolean {
+  const driver = driverOf(this) as SocketDriver | undefined
+  if (chunk !== null && driver !== undefined && !driver.lent) return driver.take(chunk)
+  return Duplex.prototype.push.call(this, chunk, encoding)
+}
+
 class SocketDriver extends StreamDriver<net.Socket> implements Driver.Driver {
   private readonly isTcp: boolean
   private inFlight = 0
   private probing = false
+  private reading = false
+  /** The handle was told to stop. */
+  private stopped = false
   /** After this side's end, input is read step by step; see `end`. */
   private stepping = false
-  private paused = true
   private stepDue = false
 
   constructor(socket: net.Socket, events: Driver.Events<SystemFailure>, isTcp: boolean) {
     super(socket, events)
     this.isTcp = isTcp
+    socket.push = pushed
   }
 
   /**
@@ -63,15 +80,32 @@ class SocketDriver extends StreamDriver<net.Socket> implements Driver.Driver {
     return 65536
   }
 
-  override startReading(): void {
-    this.paused = false
+  startReading(): void {
+    this.reading = true
     if (this.stepping) this.step()
-    else super.startReading()
+    else this.read()
   }
 
-  override stopReading(): void {
-    this.paused = true
-    if (!this.stepping) super.stopReading()
+  stopReading(): void {
+    this.reading = false
+  }
+
+  /** Whether the handle is to go on. */
+  take(chunk: Uint8Array): boolean {
+    receive.call(this, chunk)
+    this.stopped = this.stepping || !this.reading
+    if (this.stepping && this.reading) this.step()
+    return !this.stopped
+  }
+
+  private read(): void {
+    if (this.lent) return
+    if (this.stopped) {
+      this.stopped = false
+      // A push of nothing ends the reading that `push` was told of: Node would wait for it before it starts another.
+      Duplex.prototype.push.call(this.stream, nothing)
+    }
+    this.stream.read(0)
   }
 
   write(chunks: ReadonlyArray<Uint8Array>, bytes: number): boolean {
@@ -88,9 +122,10 @@ class SocketDriver extends StreamDriver<net.Socket> implements Driver.Driver {
     }
     // Nothing left in the stream: the kernel took it all within the call.
     if (socket.writableLength === 0 && socket.errored === null) return true
-    // Not before: `'drain'` follows every write, and would be heard for nothing.
-    if (this.inFlight === 0) socket.once("drain", onDrain)
     this.inFlight = bytes
+    if (socket.writableNeedDrain) socket.once("drain", onDrain)
+    // Below the high-water mark there is no `'drain'`: a write of nothing is through when this one is.
+    else if (socket.errored === null) socket.write(nothing, Turn.event((error) => error ? undefined : this.drained()))
     return false
   }
 
@@ -106,53 +141,45 @@ class SocketDriver extends StreamDriver<net.Socket> implements Driver.Driver {
    * Sends FIN, and reads on step by step. When data and a reset arrive together, libuv reports the data and then, without
    * looking, an end (`uv__read`: a partial read with POLLHUP). While the write side is open a write tells the two apart
    * (see `onEnd`); after it has ended only the next read does, and only if the handle did not read when POLLHUP came. So
-   * each chunk stops the handle (the high-water mark of 1 does that for whoever listens to `'readable'`), and the next
-   * read is asked for in a later turn.
+   * each chunk stops the handle, and the next read is asked for in a later turn.
    */
   override end(): void {
-    const socket = this.stream
-    if (this.isTcp && !socket.readableEnded) {
-      this.stepping = true
-      this.stopFlowing()
-      socket.on("readable", () => {
-        this.events.turned()
-        this.step()
-      })
-    }
+    this.stepping = this.isTcp && !this.stream.readableEnded
     super.end()
+    // Also if nobody reads: the peer's end, or its reset, is the end of the connection now.
+    if (this.stepping) this.step()
   }
 
   private step(): void {
-    if (this.stepDue || this.paused) return
+    if (this.stepDue) return
     this.stepDue = true
-    setImmediate(Turn.event(() => {
+    setImmediate(() => {
       this.stepDue = false
-      let chunk: Uint8Array | null
-      while (!this.paused && (chunk = this.stream.read() as Uint8Array | null) !== null) this.events.received(chunk)
-    }))
-  }
-
-  /**
-   * `'end'` may be a reset in disguise (see `end`). A write of nothing tells: it succeeds after FIN and fails after RST.
-   * When bytes are under way already they tell, in the same round of polling. A UNIX socket has no reset that destroys
-   * input, and its peer's plain close would fail the write: there `'end'` is the end.
-   */
-  override onEnd(): void {
-    const socket = this.stream
-    if (!this.isTcp || this.stepping || !socket.writable) return super.onEnd()
-    this.probing = true
-    if (socket.writableLength > 0) {
-      setImmediate(() => socket.errored === null && this.probed())
-      return
-    }
-    socket.write(nothing, (error) => {
-      if (!error) this.probed()
+      this.read()
     })
   }
 
-  private probed(): void {
-    this.probing = false
-    super.onEnd()
+  /** `'end'` may be a reset in disguise (see `end`). */
+  override onEnd(): void {
+    if (this.stepping || !this.stream.writable) super.onEnd()
+    else this.probe(() => super.onEnd())
+  }
+
+  /**
+   * A write of nothing tells: it succeeds after FIN and fails after RST. When bytes are under way already they tell, in the
+   * same round of polling. A UNIX socket has no reset that destroys input, and its peer's plain close would fail the write:
+   * there `'end'` is the end.
+   */
+  override probe(then: () => void): void {
+    if (!this.isTcp) return then()
+    const socket = this.stream
+    this.probing = true
+    const passed = () => {
+      this.probing = false
+      then()
+    }
+    if (socket.writableLength > 0) setImmediate(() => socket.errored === null && passed())
+    else socket.write(nothing, (error) => error ? undefined : passed())
   }
 
   override onError(failure: SystemFailure): void {

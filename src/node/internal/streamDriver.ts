@@ -1,5 +1,5 @@
 /**
- * What every driver over a Node stream shares: input by `'data'`, and the events that say how it ended.
+ * What every driver over a Node stream shares: who takes its input, and the events that say how it ended.
  *
  * @internal
  */
@@ -35,16 +35,16 @@ export const socketDriverOf = <E>(transport: Transport<E>): StreamDriver<Duplex>
   return driver?.events === coreOf(transport) ? driver : undefined
 }
 
+/** The stream has read something. */
+export const receive = Turn.event(function(this: StreamDriver<Duplex>, chunk: Uint8Array) {
+  if (chunk.length >= this.fullRead) Turn.hold()
+  this.events.turned()
+  if (this.receiver === undefined) this.events.received(chunk)
+  else this.receiver(chunk)
+})
+
 // Listeners are functions of the module, which find their driver on the stream: a closure for each of them would cost
 // every idle connection its memory.
-const onData = Turn.event(function(this: Carried, chunk: Uint8Array) {
-  const driver = this[driverKey]
-  if (driver === undefined) return
-  if (chunk.length >= driver.fullRead) Turn.hold()
-  driver.events.turned()
-  if (driver.receiver === undefined) driver.events.received(chunk)
-  else driver.receiver(chunk)
-})
 const onEnd = Turn.event(function(this: Carried) {
   this[driverKey]?.onEnd()
 })
@@ -67,8 +67,8 @@ export abstract class StreamDriver<S extends Duplex> implements Driver {
   readonly events: Events<SystemFailure>
   /** Whoever takes the input in place of the core. The end, a failure and the close are the core's still. */
   receiver: ((chunk: Uint8Array) => void) | undefined = undefined
+  lent = false
   protected readonly stream: S
-  private flowing = false
   /** Who reads so many bytes at once reads on at once: there is probably more. */
   get fullRead(): number {
     return Number.POSITIVE_INFINITY
@@ -82,28 +82,13 @@ export abstract class StreamDriver<S extends Duplex> implements Driver {
     stream.on("error", onError).on("end", onEnd).on("close", onClose)
   }
 
-  startReading(): void {
-    if (!this.flowing) {
-      this.flowing = true
-      this.stream.on("data", onData)
-    }
-    this.stream.resume()
-  }
+  abstract startReading(): void
 
-  stopReading(): void {
-    this.stream.pause()
-  }
-
-  /** No `'data'` any more: for a driver that goes on reading in another way. */
-  protected stopFlowing(): void {
-    this.stream.removeListener("data", onData)
-  }
+  abstract stopReading(): void
 
   /** Somebody else reads the stream from now on. Its end, its failure and its close are this driver's still. */
   lend(): void {
-    this.stopFlowing()
-    this.stream.pause()
-    this.startReading = this.stopReading = () => {}
+    this.lent = true
   }
 
   abstract write(chunks: ReadonlyArray<Uint8Array>, bytes: number): boolean
@@ -118,6 +103,11 @@ export abstract class StreamDriver<S extends Duplex> implements Driver {
 
   reset(): void {
     this.stream.destroy()
+  }
+
+  /** Calls `then` unless the stream can tell that it is lost, which is a failure. */
+  probe(then: () => void): void {
+    then()
   }
 
   onEnd(): void {

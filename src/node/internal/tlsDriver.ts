@@ -47,13 +47,31 @@ export abstract class TlsDriver<E, F> implements Driver {
   startReading(): void {
     if (!this.flowing) {
       this.flowing = true
-      this.socket.on("data", Turn.event((chunk: Uint8Array) => this.onData(chunk)))
+      this.takeInput()
     }
     this.socket.resume()
   }
 
   stopReading(): void {
     this.socket.pause()
+  }
+
+  /**
+   * What the socket has read while it flows comes past the buffer of `Readable` and a tick for whether to read more; by
+   * `'data'` comes what it had in its buffer.
+   */
+  private takeInput(): void {
+    const { socket } = this
+    const push = socket.push.bind(socket)
+    const take = Turn.event((chunk: Uint8Array) => this.onData(chunk))
+    socket.on("data", take)
+    // Not written where it is assigned: V8 would allocate it, and all that hangs on it, in the old generation.
+    const pushed = (chunk: Uint8Array | null, encoding?: BufferEncoding) => {
+      if (chunk === null || !socket.readableFlowing || socket.readableLength > 0) return push(chunk, encoding)
+      take(chunk)
+      return true
+    }
+    socket.push = pushed
   }
 
   /**

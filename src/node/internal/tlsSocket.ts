@@ -105,6 +105,11 @@ export class SocketCarrier<E> implements Carrier<E> {
     core.awaitInput({ waits: () => true, notify: () => core.peerEnded && then() })
   }
 
+  /** Calls `then` unless the connection is lost. */
+  probe(then: () => void): void {
+    this.driver.probe(then)
+  }
+
   leave(how: "close" | "abort"): Effect.Effect<void> {
     return Effect.suspend(() => {
       const { core, preparing, transport } = this
@@ -150,25 +155,40 @@ export class SocketTlsDriver<E, F> extends TlsDriver<E, F> {
     super.onData(chunk)
   }
 
+  override write(chunks: ReadonlyArray<Uint8Array>, bytes: number): boolean {
+    const isTaken = super.write(chunks, bytes)
+    if (!isTaken && this.socket.readableEnded) Turn.macrotask(() => this.isLost())
+    return isTaken
+  }
+
+  /** Node tells nobody that close_notify has failed, and what is read after a reset that was told before is an end. */
+  override end(): void {
+    const { carrier, socket } = this
+    if (socket.readableEnded || socket.writableLength > 0) super.end()
+    else carrier.probe(() => super.end())
+  }
+
   protected onEnd(): void {
     const { carrier, events, socket } = this
+    // Nothing may be written beneath TLS while it writes itself: Node would take the one for the other. A failure of what
+    // is under way is there in the next turn.
+    if (socket.writableLength > 0) Turn.macrotask(() => this.isLost() || events.ended())
     // After this side's end a write tells nothing any more.
-    if (socket.writableEnded) events.ended()
-    // Nothing may be written beneath TLS while it writes itself: Node would take the one for the other.
-    else if (socket.writableLength > 0) Turn.macrotask(() => this.endedWhileWriting())
+    else if (socket.writableEnded) events.ended()
     else carrier.ended(() => events.ended())
   }
 
   /**
-   * A failure of what is under way would be there by now, but for one: that of the tickets behind the handshake Node tells
-   * nobody, and lets the next write wait for ever. So it is if the first write waits that is small enough to find room.
+   * Once the input is over. A failure of the tickets behind the handshake Node tells nobody, and lets the next write wait
+   * for ever: so it is if the first write waits that is small enough to find room.
    */
-  private endedWhileWriting(): void {
-    const { events, hasWritten, socket } = this
-    if (socket.errored !== null || socket.destroyed) return
+  private isLost(): boolean {
+    const { hasWritten, socket } = this
+    if (socket.errored !== null || socket.destroyed) return true
     const { writableLength } = socket
-    if (!hasWritten && writableLength > 0 && writableLength <= recordSize) this.onError(lostWithTickets)
-    else events.ended()
+    const withTickets = !hasWritten && writableLength > 0 && writableLength <= recordSize
+    if (withTickets) this.onError(lostWithTickets)
+    return withTickets
   }
 
   protected onError(cause: unknown): void {

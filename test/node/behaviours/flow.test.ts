@@ -67,6 +67,27 @@ for (const { name, open } of Peer.openings) {
         assert.isAtMost(held.maximum(), largestBatch)
       }))
 
+    it.scopedLive("a write too small for Node to tell of its drain is through when the peer has read, and the next ones follow it", () =>
+      Effect.gen(function*() {
+        const { peer, transport } = yield* open()
+        const socket = transport.unsafeHandle as net.Socket
+        const chunk = Peer.pattern(8 * KiB)
+        let count = 0
+        const write = Effect.zipRight(transport.write(chunk), Effect.sync(() => count++))
+        // Each one leaves by itself, until the kernel has no room for one.
+        while (transport.stats().buffered === 0) yield* Effect.zipRight(write, Peer.turns(1))
+        assert.isFalse(socket.writableNeedDrain)
+        assert.isAbove(socket.writableLength, 0)
+        const running = yield* Effect.fork(
+          Effect.all([write, transport.flush, write, transport.closeWrite], { discard: true })
+        )
+        const received = yield* peer.readAll()
+        yield* Fiber.join(running)
+        assert.strictEqual(received.length, count * chunk.length)
+        assert.isTrue(received.subarray(-chunk.length).equals(chunk))
+        assert.strictEqual(transport.stats().bytesWritten, received.length)
+      }))
+
     it.scopedLive("D17 a peer that writes for ever stalls while nobody pulls, and at most the read buffer and a chunk are held", () =>
       Effect.gen(function*() {
         const readBufferSize = 100 * KiB
@@ -137,11 +158,11 @@ describe("answered", () => {
         }
         yield* Effect.fork(transport.forEach(transport.write))
         yield* Peer.eventually(() => transport.stats().pulling)
-        const full = () => socket.emit("data", Buffer.alloc(largestRead))
+        const full = () => socket.push(Buffer.alloc(largestRead))
         full()
         full()
         assert.deepStrictEqual(writes, [])
-        socket.emit("data", last)
+        socket.push(last)
         assert.deepStrictEqual(writes.splice(0), [[largestRead, largestRead, last.length]])
         // Nothing came after all.
         full()
