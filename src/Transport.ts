@@ -196,7 +196,8 @@ export interface Transport<out E = ConnectionLost> {
   readonly stats: () => TransportStats
 
   /**
-   * What carries it (a `net.Socket`, …), to reach what this contract does not: at your own risk.
+   * What carries it (a `net.Socket`, …), to reach what this contract does not: at your own risk. A socket's input goes to
+   * the transport alone, without `'data'`.
    */
   readonly unsafeHandle: unknown
 }
