@@ -157,7 +157,7 @@ export class SocketTlsDriver<E, F> extends TlsDriver<E, F> {
 
   override write(chunks: ReadonlyArray<Uint8Array>, bytes: number): boolean {
     const isTaken = super.write(chunks, bytes)
-    if (!isTaken && this.socket.readableEnded) Turn.macrotask(() => this.isLost())
+    if (!isTaken && this.socket.readableEnded) Turn.macrotask(() => this.failIfLost())
     return isTaken
   }
 
@@ -172,17 +172,17 @@ export class SocketTlsDriver<E, F> extends TlsDriver<E, F> {
     const { carrier, events, socket } = this
     // Nothing may be written beneath TLS while it writes itself: Node would take the one for the other. A failure of what
     // is under way is there in the next turn.
-    if (socket.writableLength > 0) Turn.macrotask(() => this.isLost() || events.ended())
+    if (socket.writableLength > 0) Turn.macrotask(() => this.failIfLost() || events.ended())
     // After this side's end a write tells nothing any more.
     else if (socket.writableEnded) events.ended()
     else carrier.ended(() => events.ended())
   }
 
   /**
-   * Once the input is over. A failure of the tickets behind the handshake Node tells nobody, and lets the next write wait
-   * for ever: so it is if the first write waits that is small enough to find room.
+   * To be asked once the input is over. Of tickets behind the handshake that fail Node tells nobody, and lets the next write
+   * wait for ever: so it is if the first write waits that is small enough to find room.
    */
-  private isLost(): boolean {
+  private failIfLost(): boolean {
     const { hasWritten, socket } = this
     if (socket.errored !== null || socket.destroyed) return true
     const { writableLength } = socket
