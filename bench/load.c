@@ -1,16 +1,18 @@
 /*
  * The load, in one process with one thread: non-blocking sockets and poll(2), so that it builds wherever there is a cc.
  *
- *   load echo PORT CONNECTIONS SIZE IN_FLIGHT SECONDS   each connection keeps IN_FLIGHT messages of SIZE bytes under way,
- *                                                       which are lines
- *   load tls PORT CONNECTIONS SIZE IN_FLIGHT SECONDS    the same over TLS, if it was compiled with -DTLS, -lssl and -lcrypto
- *   load churn PORT CONNECTIONS SECONDS                 connect, one byte, read it back, reset, and again
- *   load idle PORT CONNECTIONS                          opens connections, and holds them
- *   load serve                                          the other side of a relay: an echo server
+ *   load echo PORT CONNECTIONS SIZE IN_FLIGHT   each connection keeps IN_FLIGHT messages of SIZE bytes under way, which are
+ *                                               lines
+ *   load tls PORT CONNECTIONS SIZE IN_FLIGHT    the same over TLS, if it was compiled with -DTLS, -lssl and -lcrypto
+ *   load churn PORT CONNECTIONS                 connect, one byte, read it back, reset, and again
+ *   load idle PORT CONNECTIONS                  opens connections, and holds them
+ *   load serve                                  the other side of a relay: an echo server
  *
- * Prints a line when it has all it needs and starts to measure: "measuring", "open", or the port of the server. After the
- * measuring a line of JSON: {"rate", "p50", "p99", "count"}, per second and in microseconds. Then it holds what it has
- * open until stdin ends, so that no end of a connection is in the figures.
+ * Prints "open" when it has all the connections it starts with, or the port of the server. Then each line on stdin is a
+ * number of seconds to run for, after a ramp: "measuring" stands for its beginning, and what it has measured is a line of
+ * JSON: {"rate", "p50", "p99", "count"}, per second and in microseconds, of this and all runs before. What is under way then
+ * comes to its end, and is not in them. It holds what it has open until stdin ends, so that no end of a connection is
+ * either.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -37,8 +39,9 @@ static SSL_CTX *tls;
 typedef void SSL;
 #endif
 
-/* What goes before the measuring starts: connections in their stride, the server's code compiled. */
-#define RAMP_SECONDS 0.2
+/* What goes before the measuring starts: connections in their stride. */
+#define FIRST_RAMP_SECONDS 0.2
+#define RAMP_SECONDS 0.05
 #define CHUNK (256 * 1024)
 #define SLOWEST 1000000
 
@@ -46,8 +49,10 @@ static char chunk[CHUNK];
 /* As many messages as fill a chunk, from each byte of the first one on. */
 static char *messages;
 static struct sockaddr_in server;
+/* Of all runs. */
 static uint32_t latencies[SLOWEST];
 static uint64_t measured;
+static double measured_seconds;
 
 static void fail(const char *what) {
   perror(what);
@@ -60,20 +65,46 @@ static double seconds(void) {
   return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-static void record(double duration) {
-  double micros = duration * 1e6;
-  latencies[micros < SLOWEST ? (int)micros : SLOWEST - 1]++;
-  measured++;
-}
-
-static void forget(void) {
-  memset(latencies, 0, sizeof latencies);
-  measured = 0;
-}
-
 static void say(const char *line) {
   puts(line);
   fflush(stdout);
+}
+
+/* Starts with a ramp, then it is measured, then what is under way comes to its end. */
+static struct {
+  double ramps_until, duration, start;
+  int measures;
+} run;
+
+/* False when there will be no other: stdin has ended. */
+static int begin_run(void) {
+  char line[64];
+  if (!fgets(line, sizeof line, stdin)) return 0;
+  run.ramps_until = seconds() + (measured_seconds > 0 ? RAMP_SECONDS : FIRST_RAMP_SECONDS);
+  run.duration = atof(line);
+  return 1;
+}
+
+/* Whether more of it is to be started. */
+static int goes_on(void) {
+  double now = seconds();
+  if (!run.measures && now < run.ramps_until) return 1;
+  if (!run.measures) {
+    run.measures = 1;
+    run.start = now;
+    say("measuring");
+  }
+  if (now < run.start + run.duration) return 1;
+  run.measures = 0;
+  measured_seconds += now - run.start;
+  return 0;
+}
+
+static void record(double duration) {
+  if (!run.measures) return;
+  double micros = duration * 1e6;
+  latencies[micros < SLOWEST ? (int)micros : SLOWEST - 1]++;
+  measured++;
 }
 
 static int percentile(double share) {
@@ -85,12 +116,12 @@ static int percentile(double share) {
   return SLOWEST;
 }
 
-static void report(double duration) {
+static void report(void) {
   if (measured == 0) {
     fputs("nothing came back\n", stderr);
     exit(1);
   }
-  printf("{\"rate\":%.1f,\"p50\":%d,\"p99\":%d,\"count\":%llu}\n", (double)measured / duration, percentile(0.5),
+  printf("{\"rate\":%.1f,\"p50\":%d,\"p99\":%d,\"count\":%llu}\n", (double)measured / measured_seconds, percentile(0.5),
          percentile(0.99), (unsigned long long)measured);
   fflush(stdout);
 }
@@ -178,8 +209,11 @@ static int is_waiting_for_peer(struct flow *flow) {
 #endif
 }
 
+/* With none in flight, what has begun goes out and no more. */
 static void transmit(struct pollfd *fd, struct flow *flow, uint64_t size, uint64_t in_flight) {
   uint64_t target = (flow->received / size + in_flight) * size;
+  uint64_t begun = (flow->sent + size - 1) / size * size;
+  if (target < begun) target = begun;
   while (flow->sent < target) {
     uint64_t left = target - flow->sent;
     double now = seconds();
@@ -241,70 +275,77 @@ static void open_flows(struct pollfd *fds, struct flow *flows, int connections, 
   }
 }
 
-/* What is measured begins when the ramp is over. */
-struct run {
-  double start;
-  int ramping;
-};
-
-static int goes_on(struct run *run, double duration) {
-  double now = seconds();
-  if (run->ramping && now >= run->start) {
-    run->ramping = 0;
-    run->start = now;
-    say("measuring");
-    forget();
+static void exchange(struct pollfd *fds, struct flow *flows, int connections, uint64_t size, uint64_t in_flight,
+                     uint64_t more) {
+  await_events(fds, (nfds_t)connections);
+  for (int i = 0; i < connections; i++) {
+    if (fds[i].revents & ~POLLOUT) receive(fds[i].fd, &flows[i], size, in_flight);
+    if (fds[i].revents) transmit(&fds[i], &flows[i], size, more);
   }
-  return now < run->start + duration;
 }
 
-static void echo(int connections, uint64_t size, uint64_t in_flight, double duration) {
+static int is_under_way(struct flow *flows, int connections, uint64_t size) {
+  for (int i = 0; i < connections; i++)
+    if (flows[i].received < flows[i].sent || flows[i].sent % size) return 1;
+  return 0;
+}
+
+static void echo(int connections, uint64_t size, uint64_t in_flight) {
   struct pollfd *fds = calloc((size_t)connections, sizeof *fds);
   struct flow *flows = calloc((size_t)connections, sizeof *flows);
   make_messages(size);
   open_flows(fds, flows, connections, size, in_flight);
-  for (int i = 0; i < connections; i++) transmit(&fds[i], &flows[i], size, in_flight);
-  struct run run = {.start = seconds() + RAMP_SECONDS, .ramping = 1};
-  while (goes_on(&run, duration)) {
-    await_events(fds, (nfds_t)connections);
-    for (int i = 0; i < connections; i++) {
-      if (fds[i].revents & ~POLLOUT) receive(fds[i].fd, &flows[i], size, in_flight);
-      if (fds[i].revents) transmit(&fds[i], &flows[i], size, in_flight);
-    }
+  say("open");
+  while (begin_run()) {
+    for (int i = 0; i < connections; i++) transmit(&fds[i], &flows[i], size, in_flight);
+    while (goes_on()) exchange(fds, flows, connections, size, in_flight, in_flight);
+    report();
+    while (is_under_way(flows, connections, size)) exchange(fds, flows, connections, size, in_flight, 0);
   }
-  report(seconds() - run.start);
 }
 
 /* ---- churn ---- */
 
-static void churn(int connections, double duration) {
-  struct pollfd *fds = calloc((size_t)connections, sizeof *fds);
-  double *dialled = calloc((size_t)connections, sizeof *dialled);
-  struct run run = {.start = seconds() + RAMP_SECONDS, .ramping = 1};
-  for (int i = 0; i < connections; i++) fds[i].fd = -1;
-  while (goes_on(&run, duration)) {
-    for (int i = 0; i < connections; i++) {
-      if (fds[i].fd >= 0) continue;
-      dialled[i] = seconds();
-      fds[i] = (struct pollfd){.fd = dial(), .events = POLLOUT};
-    }
-    await_events(fds, (nfds_t)connections);
-    for (int i = 0; i < connections; i++) {
-      char byte;
-      if (fds[i].revents & POLLIN) {
-        if (recv(fds[i].fd, &byte, 1, 0) != 1) fail("recv");
-        record(seconds() - dialled[i]);
-        close(fds[i].fd);
-        fds[i].fd = -1;
-      } else if (fds[i].revents & POLLOUT) {
-        if (send(fds[i].fd, chunk, 1, MSG_NOSIGNAL) != 1) fail("send");
-        fds[i].events = POLLIN;
-      } else if (fds[i].revents) {
-        fail("connect");
-      }
+/* False if there is no connection. */
+static int take_turns(struct pollfd *fds, double *dialled, int connections) {
+  int open = 0;
+  for (int i = 0; i < connections; i++) open |= fds[i].fd >= 0;
+  if (!open) return 0;
+  await_events(fds, (nfds_t)connections);
+  for (int i = 0; i < connections; i++) {
+    char byte;
+    if (fds[i].revents & POLLIN) {
+      if (recv(fds[i].fd, &byte, 1, 0) != 1) fail("recv");
+      record(seconds() - dialled[i]);
+      close(fds[i].fd);
+      fds[i].fd = -1;
+    } else if (fds[i].revents & POLLOUT) {
+      if (send(fds[i].fd, chunk, 1, MSG_NOSIGNAL) != 1) fail("send");
+      fds[i].events = POLLIN;
+    } else if (fds[i].revents) {
+      fail("connect");
     }
   }
-  report(seconds() - run.start);
+  return 1;
+}
+
+static void churn(int connections) {
+  struct pollfd *fds = calloc((size_t)connections, sizeof *fds);
+  double *dialled = calloc((size_t)connections, sizeof *dialled);
+  for (int i = 0; i < connections; i++) fds[i].fd = -1;
+  say("open");
+  while (begin_run()) {
+    while (goes_on()) {
+      for (int i = 0; i < connections; i++) {
+        if (fds[i].fd >= 0) continue;
+        dialled[i] = seconds();
+        fds[i] = (struct pollfd){.fd = dial(), .events = POLLOUT};
+      }
+      take_turns(fds, dialled, connections);
+    }
+    report();
+    while (take_turns(fds, dialled, connections)) {}
+  }
 }
 
 /* ---- idle ---- */
@@ -403,14 +444,14 @@ int main(int count, char **arguments) {
     /* Otherwise each record takes two reads: its header, and the rest. */
     SSL_CTX_set_read_ahead(tls, 1);
   }
-  if (tls && count == 7)
-    echo(connections, (uint64_t)atol(arguments[4]), (uint64_t)atol(arguments[5]), atof(arguments[6]));
+  if (tls && count == 6)
+    echo(connections, (uint64_t)atol(arguments[4]), (uint64_t)atol(arguments[5]));
   else
 #endif
-  if (!strcmp(arguments[1], "echo") && count == 7)
-    echo(connections, (uint64_t)atol(arguments[4]), (uint64_t)atol(arguments[5]), atof(arguments[6]));
-  else if (!strcmp(arguments[1], "churn") && count == 5)
-    churn(connections, atof(arguments[4]));
+  if (!strcmp(arguments[1], "echo") && count == 6)
+    echo(connections, (uint64_t)atol(arguments[4]), (uint64_t)atol(arguments[5]));
+  else if (!strcmp(arguments[1], "churn") && count == 4)
+    churn(connections);
   else if (!strcmp(arguments[1], "idle") && count == 4)
     idle(connections);
   else

@@ -2,10 +2,13 @@
  * The load of `load.c` on node:net, for machines without a C compiler: same arguments, same answers. It costs about what
  * the servers cost, so with it the fastest of them are held back.
  */
+import { once } from "node:events"
 import * as net from "node:net"
+import { createInterface } from "node:readline"
 import { setTimeout } from "node:timers/promises"
 
-const rampSeconds = 0.2
+const firstRampSeconds = 0.2
+const rampSeconds = 0.05
 const seconds = () => performance.now() / 1000
 
 const [mode, port, connections, ...rest] = process.argv.slice(2).map((argument, index) =>
@@ -18,27 +21,46 @@ const dial = () => net.connect({ port, host: "127.0.0.1", noDelay: true }).on("e
 // what is measured
 // -----------------------------------------------------------------------------
 
-let latencies: Array<number> | undefined = undefined
+/** Of all runs. */
+const latencies: Array<number> = []
+let duration = 0
+/** More is to be started; what comes back counts. */
+const state = { goesOn: false, measures: false }
+let isFirst = true
 
-const record = (since: number) => latencies?.push(seconds() - since)
-
-const report = (all: ReadonlyArray<number>, duration: number) => {
-  if (all.length === 0) throw new Error("nothing came back")
-  const sorted = Float64Array.from(all).toSorted()
-  const percentile = (share: number) => Math.floor(sorted[Math.floor(share * (sorted.length - 1))]! * 1e6)
-  const rate = all.length / duration
-  console.log(JSON.stringify({ rate, p50: percentile(0.5), p99: percentile(0.99), count: all.length }))
+const record = (since: number) => {
+  if (state.measures) latencies.push(seconds() - since)
 }
 
-const ramp = () => setTimeout(rampSeconds * 1000)
+const report = () => {
+  if (latencies.length === 0) throw new Error("nothing came back")
+  const sorted = Float64Array.from(latencies).toSorted()
+  const percentile = (share: number) => Math.floor(sorted[Math.floor(share * (sorted.length - 1))]! * 1e6)
+  const count = latencies.length
+  console.log(JSON.stringify({ rate: count / duration, p50: percentile(0.5), p99: percentile(0.99), count }))
+}
 
-const measure = async (duration: number) => {
+/** What is started completes when nothing of it is under way any more. */
+const run = async (length: number, start: () => ReadonlyArray<Promise<void>>) => {
+  state.goesOn = true
+  const all = start()
+  await setTimeout((isFirst ? firstRampSeconds : rampSeconds) * 1000)
+  isFirst = false
+  state.measures = true
   console.log("measuring")
-  const all: Array<number> = latencies = []
-  const start = seconds()
-  await setTimeout(duration * 1000)
-  report(all, seconds() - start)
-  latencies = undefined
+  const since = seconds()
+  await setTimeout(length * 1000)
+  state.goesOn = state.measures = false
+  duration += seconds() - since
+  report()
+  await Promise.all(all)
+}
+
+/** One run for each number of seconds that comes in. */
+const runs = async (start: () => ReadonlyArray<Promise<void>>) => {
+  console.log("open")
+  for await (const line of createInterface({ input: process.stdin })) await run(Number(line), start)
+  process.exit()
 }
 
 // -----------------------------------------------------------------------------
@@ -50,53 +72,54 @@ const measure = async (duration: number) => {
  * sets it going: Node accepts one connection each time around its loop, traffic would keep it from the others.
  */
 const open = (size: number, inFlight: number) =>
-  new Promise<() => void>((resolve) => {
+  new Promise<() => Promise<void>>((resolve) => {
     const message = Buffer.alloc(size, "x")
     message.write("\n", size - 1)
     const socket = dial()
     const started: Array<number> = []
     let received = 0
-    let going = false
+    let rest = () => resolve(go)
     const send = () => {
       started.push(seconds())
       socket.write(message)
     }
     const go = () => {
-      going = true
       for (let count = 0; count < inFlight; count++) send()
+      return new Promise<void>((resolve) => {
+        rest = resolve
+      })
     }
     socket.on("connect", send)
     socket.on("data", (chunk) => {
       received += chunk.length
       for (; received >= size; received -= size) {
         record(started.shift()!)
-        if (going) send()
-        else resolve(go)
+        if (state.goesOn) send()
+        else if (started.length === 0) rest()
       }
     })
   })
 
-const echo = async ([size, inFlight, duration]: [number, number, number]) => {
-  const opened: Array<Promise<() => void>> = []
+const echo = async ([size, inFlight]: [number, number]) => {
+  const opened: Array<Promise<() => Promise<void>>> = []
   for (let index = 0; index < connections; index++) {
     // No more under way than a listener's backlog holds.
     await opened[index - 1024]
     opened.push(open(size, inFlight))
   }
-  for (const go of await Promise.all(opened)) go()
-  await ramp()
-  await measure(duration)
+  const all = await Promise.all(opened)
+  await runs(() => all.map((go) => go()))
 }
 
-const churn = () => {
-  const since = seconds()
-  const socket = dial()
-  socket.on("connect", () => socket.write("x"))
-  socket.on("data", () => {
+const churn = async (): Promise<void> => {
+  while (state.goesOn) {
+    const since = seconds()
+    const socket = dial()
+    socket.on("connect", () => socket.write("x"))
+    await once(socket, "data")
     record(since)
     socket.resetAndDestroy()
-    churn()
-  })
+  }
 }
 
 /** The last connection is accepted last: once it is answered, all are. */
@@ -113,22 +136,18 @@ const serve = () => {
   server.listen(0, "127.0.0.1", () => console.log((server.address() as net.AddressInfo).port))
 }
 
-process.stdin.on("end", () => process.exit()).resume()
 switch (mode) {
   case "echo": {
-    await echo(rest as [number, number, number])
+    await echo(rest as [number, number])
     break
   }
   case "churn": {
-    for (let index = 0; index < connections; index++) churn()
-    await ramp()
-    await measure(rest[0]!)
+    await runs(() => Array.from({ length: connections }, churn))
     break
   }
-  case "idle": {
-    idle(connections)
-    break
+  default: {
+    process.stdin.on("end", () => process.exit()).resume()
+    if (mode === "idle") idle(connections)
+    else serve()
   }
-  default:
-    serve()
 }

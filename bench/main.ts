@@ -15,9 +15,10 @@
  *   --quick                        shows that it runs
  *   --out docs                     where the Markdown and the plots go; by default only a whole run writes them
  *
- * Each workload runs against the servers in turn, in another order in each round; the ratios are within a round. Server
- * and load have a CPU of their own each where taskset(1) is there. The server's CPU time for each operation stands beside
- * the rate: it says the same on a machine that has other work too.
+ * In each round all servers of a workload are started anew, and measured in turn in slices of 0.1 s, so that what disturbs
+ * the machine disturbs all of them; the ratios are within a round. Server and load have a CPU of their own each where
+ * taskset(1) is there. The server's CPU time for each operation stands beside the rate: it says the same on a machine that
+ * has other work too.
  */
 import { codecs } from "./codecs.ts"
 import { compare } from "./compare.ts"

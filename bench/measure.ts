@@ -5,7 +5,7 @@ import * as compile from "./compile.ts"
 import * as options from "./options.ts"
 import * as proc from "./proc.ts"
 import type { Server } from "./servers.ts"
-import type { Service } from "./workloads.ts"
+import type { Service, Workload } from "./workloads.ts"
 
 export const serverCpu = 0
 export const loadCpu = 1
@@ -21,7 +21,7 @@ export interface Sample {
   readonly cpu?: number
 }
 
-/** The arguments of `load`, without the seconds; the port stands between mode and numbers. */
+/** The arguments of `load`; the port stands between mode and numbers. */
 export type Load = readonly [mode: string, ...numbers: ReadonlyArray<number>]
 
 const compiledLoad = compile.c(new URL("./load.c", import.meta.url))
@@ -83,12 +83,17 @@ export const startServer = async (
 export const startLoad = async (port: string, [mode, ...numbers]: Load): Promise<Child> => {
   const program = mode === "tls" && compiledTlsLoad !== undefined ? [compiledTlsLoad] as const : clear
   const load = start(loadCpu, ...program, mode, port, ...numbers.map(String))
-  // All connections are open, and in their stride.
+  // All connections are open, and nothing is under way.
   await load.line()
   return load
 }
 
-/** Nothing is left to do of the connections that have ended: the next server has the CPU for itself. */
+/** Completes when the ramp is over; the next line of the load has the figures. */
+export const beginRun = async (load: Child, seconds: number): Promise<void> => {
+  await load.ask(String(seconds))
+}
+
+/** Nothing is left to do of what was under way: the next server has the CPU for itself. */
 const settled = async (pid: number): Promise<void> => {
   for (let before = Number.NEGATIVE_INFINITY, now = proc.cpu(pid); now !== undefined; now = proc.cpu(pid)) {
     if (now - before < 1000) return
@@ -97,15 +102,43 @@ const settled = async (pid: number): Promise<void> => {
   }
 }
 
-export const once = async ({ child, port }: Running, load: Load, seconds: number): Promise<Sample> => {
-  const running = await startLoad(port, [...load, seconds])
-  const before = proc.cpu(child.pid)
-  const { count, p50, p99, rate } = JSON.parse(await running.line()) as Record<string, number>
-  const after = proc.cpu(child.pid)
+/** The server's code is compiled, by connections that are over then. */
+export const warmUp = async ({ child, port }: Running, load: Load): Promise<void> => {
+  const running = await startLoad(port, load)
+  await beginRun(running, options.warmUpSeconds)
+  await running.line()
   await running.stop()
   await settled(child.pid)
-  const cpu = before === undefined || after === undefined ? {} : { cpu: (after - before) / count! }
-  return { figure: rate!, p50: p50!, p99: p99!, ...cpu }
+}
+
+/** A server with its load, at rest between two runs. */
+export interface Loaded {
+  /** What all runs so far say together. */
+  readonly run: (seconds: number) => Promise<Sample>
+  readonly stop: () => Promise<void>
+}
+
+/** In a fresh process: how V8 happened to size its heap at the start stays with a process for its life. */
+export const startLoaded = async (server: Server, { load, service }: Workload): Promise<Loaded> => {
+  const running = await startServer(server, service, steady)
+  await warmUp(running, load)
+  const loading = await startLoad(running.port, load)
+  const { pid } = running.child
+  let used = 0
+  return {
+    run: async (seconds) => {
+      await beginRun(loading, seconds)
+      const before = proc.cpu(pid)
+      const { count, p50, p99, rate } = JSON.parse(await loading.line()) as Record<string, number>
+      used += (proc.cpu(pid) ?? Number.NaN) - (before ?? Number.NaN)
+      await settled(pid)
+      return { figure: rate!, p50: p50!, p99: p99!, ...Number.isNaN(used) ? {} : { cpu: used / count! } }
+    },
+    stop: async () => {
+      await loading.stop()
+      await running.stop()
+    }
+  }
 }
 
 /**

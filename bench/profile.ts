@@ -100,8 +100,9 @@ const take = async (workload: Workload, server: Server): Promise<Profile> => {
   const running = await measure.startServer(server, workload.service, measure.steady)
   const { child } = running
   progress.run(`${workload.key}: ${server.name}`)
-  await measure.once(running, workload.load, options.warmUpSeconds)
-  const load = await measure.startLoad(running.port, [...workload.load, options.rounds * options.seconds])
+  await measure.warmUp(running, workload.load)
+  const load = await measure.startLoad(running.port, workload.load)
+  await measure.beginRun(load, options.rounds * options.seconds)
   await child.ask("startProfile")
   const before = proc.ticks(child.pid)
   await load.line()

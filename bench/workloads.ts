@@ -10,7 +10,7 @@ export interface Workload {
   /** Of its figure. */
   readonly unit: "msg/s" | "conn/s" | "KiB each"
   readonly service: Service
-  /** What `load` is asked for, without port and seconds. */
+  /** What `load` is asked for, without the port. */
   readonly load: readonly [
     mode: "echo" | "tls" | "churn" | "idle",
     connections: number,
