@@ -86,7 +86,7 @@ export interface Transport<out E = ConnectionLost> {
    * Gives `f` the input from here to its end, chunk by chunk, the next one when the Effect for the last one has succeeded.
    *
    * This is the fastest form: while the Effect is a write into a buffer with room, or `Effect.void`, the chunk costs no
-   * wake-up of the fiber. What `f` itself does is done outside of any fiber then.
+   * wake-up of the fiber, unless the Effect before it did. What `f` itself does is done outside of any fiber then.
    *
    * - Suspends until the input ends. Fails like `pull`, and as `f`'s Effects do; what `f` throws is a defect.
    * - It is a reader like `pull`: one at a time. An interruption interrupts the Effect that is running; what `f` was given is

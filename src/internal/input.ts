@@ -92,12 +92,12 @@ export class NoInput<E> extends Immediate<never, E> {
 }
 
 /** Until there is something new to say of the input: one object for all the waits of who reads it. */
-class Waiting<A, E> extends WaitingFiber<A, E, never> {
-  readonly effect: Effect.Effect<A, E>
-  private readonly look: Effect.Effect<A, E>
+class Waiting<A, E, R = never> extends WaitingFiber<A, E, R> {
+  readonly effect: Effect.Effect<A, E, R>
+  private readonly look: Effect.Effect<A, E, R>
 
   /** `look` is run in the fiber's own step: what was found before it would be kept for a reader that never comes. */
-  constructor(connection: Connection<any>, look: Effect.Effect<A, E>) {
+  constructor(connection: Connection<any>, look: Effect.Effect<A, E, R>) {
     super()
     this.look = look
     // Hot path: no generator, no fiber, and no step before this one, since most readers find nothing yet.
@@ -149,11 +149,13 @@ export const stream = <E>(source: Source<E>): Stream.Stream<Uint8Array, E> => {
 
 /**
  * All chunks, one after the other, to `f`. While its effects are over with their first step no fiber is woken: the chunks
- * are handled where fibers would run.
+ * are handled where fibers would run. An effect that needs a fiber has it wait for the next chunk itself, which most likely
+ * needs it too, until one does not.
  */
 class ForEach<E, E2, R> extends Unattended<void, E | E2, R> {
   readonly source: Source<E>
-  readonly f: (chunk: Uint8Array) => Effect.Effect<unknown, E2, R>
+  private readonly f: (chunk: Uint8Array) => Effect.Effect<unknown, E2, R>
+  private waiting: Waiting<void, E | E2, R> | undefined = undefined
 
   constructor(source: Source<E>, f: (chunk: Uint8Array) => Effect.Effect<unknown, E2, R>) {
     super()
@@ -170,9 +172,38 @@ class ForEach<E, E2, R> extends Unattended<void, E | E2, R> {
     handling.begin(done, undefined)
     return handling
   }
+
+  /** Handles a chunk. What is left to a fiber, and then to this effect; `undefined` if nothing is. */
+  handle(readiness: "ready" | "lost" | "discarded"): Effect.Effect<void, E | E2, R> | undefined {
+    const { source } = this
+    if (readiness !== "ready") return new NoInput(source, readiness)
+    const chunk = source.connection.take()
+    if (chunk === null) return Exit.void
+    const rest = this.attempt(chunk)
+    return isDone(rest) ? undefined : Effect.zipRight(rest, this.attended())
+  }
+
+  private attempt(chunk: Uint8Array): Effect.Effect<unknown, E2, R> {
+    try {
+      return advance(this.f(chunk))
+    } catch (defect) {
+      return Effect.die(defect)
+    }
+  }
+
+  private attended(): Effect.Effect<void, E | E2, R> {
+    this.waiting ??= new Waiting(
+      this.source.connection,
+      Effect.suspend(() => {
+        const readiness = this.source.connection.readiness()
+        return readiness === "pending" ? this.attended() : this.handle(readiness) ?? this
+      })
+    )
+    return this.waiting.effect
+  }
 }
 
-/** One run of it. */
+/** One run of it while no fiber is needed. */
 class Handling<E, E2, R> extends WaitingFiber<void, E | E2, R> {
   private readonly effect: ForEach<E, E2, R>
 
@@ -199,8 +230,7 @@ class Handling<E, E2, R> extends WaitingFiber<void, E | E2, R> {
 
   /** Handles what is there. What is left to the fiber; `undefined`: there is nothing yet. */
   private handle(): Effect.Effect<void, E | E2, R> | undefined {
-    const { source } = this.effect
-    const { connection } = source
+    const { connection } = this.effect.source
     while (true) {
       if (connection.pulling) return Effect.die(new Error(concurrentPull))
       if (connection.outOfBreath()) {
@@ -212,19 +242,8 @@ class Handling<E, E2, R> extends WaitingFiber<void, E | E2, R> {
         connection.awaitInput(this)
         return undefined
       }
-      if (readiness !== "ready") return new NoInput(source, readiness)
-      const chunk = connection.take()
-      if (chunk === null) return Exit.void
-      const rest = this.attempt(chunk)
-      if (!isDone(rest)) return Effect.zipRight(rest, this.effect)
-    }
-  }
-
-  private attempt(chunk: Uint8Array): Effect.Effect<unknown, E2, R> {
-    try {
-      return advance(this.effect.f(chunk))
-    } catch (defect) {
-      return Effect.die(defect)
+      const rest = this.effect.handle(readiness)
+      if (rest !== undefined) return rest
     }
   }
 }

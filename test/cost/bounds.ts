@@ -9,7 +9,7 @@ const atMost = (measured: number): number => Math.ceil(measured * 1.15)
 export const heapPerMessage = { handler: atMost(1215), loop: atMost(3365), stream: atMost(6210) }
 
 /** The same when the echo is written in 16 pieces. */
-export const heapPerMessageOf16Writes = { handler: atMost(12_030), loop: atMost(14_160), stream: atMost(9960) }
+export const heapPerMessageOf16Writes = { handler: atMost(11_750), loop: atMost(14_160), stream: atMost(9960) }
 
 /**
  * Bytes of heap for a connection that is accepted, echoes a byte and is ended by its peer; on node:net alone up to 9000.

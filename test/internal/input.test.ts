@@ -66,6 +66,22 @@ const exact: ReadonlyArray<readonly [name: string, read: Read]> = [
     })]
 ]
 
+/** It waits in another way than it began: after a primer, which is none of what is counted. */
+const primer = 255
+
+const primed: readonly [name: string, read: Read] = [
+  "forEach whose last Effect took time",
+  (transport, noted) =>
+    Effect.zipRight(
+      transport.unread(bytes(1, primer)),
+      transport.forEach((chunk) => {
+        if (chunk[0] === primer) return Effect.yieldNow()
+        noted.push(...chunk)
+        return Exit.void
+      })
+    )
+]
+
 /** A chunk that has begun its way through a Stream is lost with it. And it has a fiber of its own. */
 const streamed: readonly [name: string, read: Read] = [
   "stream",
@@ -88,7 +104,7 @@ const rest = async ({ events, transport }: ReturnType<typeof opened>) => {
     return loop
   })
   await Effect.runPromise(loop)
-  return left
+  return left.filter((byte) => byte !== primer)
 }
 
 const died = (exit: Exit.Exit<unknown, unknown> | null, message: string) =>
@@ -102,7 +118,7 @@ const isInterrupted = (fiber: Fiber.RuntimeFiber<unknown, unknown>) => {
 const oneAtATime = "one pull at a time"
 
 describe.each(schedulers)("a fiber that waits for input under %s", (_, scheduler) => {
-  describe.each(exact)("in %s", (_, read) => {
+  describe.each([...exact, primed])("in %s", (_, read) => {
     it("loses no byte, whenever the interruption comes between two chunks", async () => {
       const gaps = { "at once": async () => {}, "a microtask": () => Promise.resolve(), "a turn": turned }
       const orders = [["interrupt", 1, 2], [1, "interrupt", 2], [1, 2, "interrupt"]] as const
@@ -180,7 +196,7 @@ describe.each(schedulers)("a fiber that waits for input under %s", (_, scheduler
     })
   })
 
-  describe.each(readers)("in %s", (_, read) => {
+  describe.each([...readers, primed])("in %s", (_, read) => {
     it("and is interrupted leaves no trace", async () => {
       const { events, transport } = opened()
       const noted: Array<number> = []
@@ -439,6 +455,31 @@ describe("forEach", () => {
       assert.strictEqual(runs(), before)
     })
   }
+
+  it("wakes its fiber once for each chunk whose Effect takes more than a step, and then no more", async () => {
+    const { events, transport } = opened()
+    const { runs, scheduler } = counting(Scheduler.defaultScheduler)
+    const handled: Array<number> = []
+    const fiber = await waiting(
+      transport.forEach((chunk) => {
+        handled.push(...chunk)
+        return chunk[0] === 1 ? Effect.sync(() => {}) : Exit.void
+      }),
+      scheduler
+    )
+    const wakes: Array<number> = []
+    for (const value of [0, 1, 1, 1, 0, 0, 0, 1, 0]) {
+      const before = runs()
+      events.received(bytes(1, value))
+      await settled()
+      wakes.push(runs() - before)
+    }
+    assert.deepStrictEqual(handled, [0, 1, 1, 1, 0, 0, 0, 1, 0])
+    assert.deepStrictEqual(wakes, [0, 1, 1, 1, 1, 0, 0, 1, 1])
+    events.ended()
+    await settled()
+    assert.deepStrictEqual(fiber.unsafePoll(), Exit.void)
+  })
 
   it("handles a chunk before the event is over that brought it, and the answer leaves then", async () => {
     const { driver, events, transport } = opened()
