@@ -18,6 +18,7 @@ const counts: Reporter = {
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
+    globalSetup: ["test/support/certificatesDirectory.ts"],
     typecheck: { enabled: true, include: ["test/types/**/*.test-d.ts"] },
     pool: "forks",
     poolOptions: { forks: { minForks: 1, maxForks: 2 } },

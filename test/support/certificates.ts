@@ -1,9 +1,9 @@
 /** Keys and certificates, made by openssl when a test asks for them: none is kept. */
 import * as childProcess from "node:child_process"
 import * as fs from "node:fs"
-import * as os from "node:os"
 import * as path from "node:path"
 import type { Identity } from "../../src/node/Tls.ts"
+import { variable } from "./certificatesDirectory.ts"
 
 export interface Issued extends Identity {
   readonly certificate: string
@@ -21,8 +21,7 @@ export class Authority {
   private issued = 0
 
   constructor(name: string) {
-    this.directory = fs.mkdtempSync(path.join(os.tmpdir(), "certificates-"))
-    process.once("exit", () => fs.rmSync(this.directory, { recursive: true, force: true }))
+    this.directory = fs.mkdtempSync(path.join(process.env[variable]!, "authority-"))
     this.openssl("req", "-x509", ...newKey, "-keyout", "root.key", "-out", "root.pem", "-subj", `/CN=${name}`)
     this.root = this.read("root")
   }
