@@ -302,11 +302,13 @@ static void echo(int connections, uint64_t size, uint64_t in_flight) {
 
 /* ---- churn ---- */
 
-/* False if there is no connection. */
-static int take_turns(struct pollfd *fds, double *dialled, int connections) {
-  int open = 0;
-  for (int i = 0; i < connections; i++) open |= fds[i].fd >= 0;
-  if (!open) return 0;
+static int is_open(struct pollfd *fds, int connections) {
+  for (int i = 0; i < connections; i++)
+    if (fds[i].fd >= 0) return 1;
+  return 0;
+}
+
+static void take_turns(struct pollfd *fds, double *dialled, int connections) {
   await_events(fds, (nfds_t)connections);
   for (int i = 0; i < connections; i++) {
     char byte;
@@ -322,7 +324,6 @@ static int take_turns(struct pollfd *fds, double *dialled, int connections) {
       fail("connect");
     }
   }
-  return 1;
 }
 
 static void churn(int connections) {
@@ -340,7 +341,7 @@ static void churn(int connections) {
       take_turns(fds, dialled, connections);
     }
     report();
-    while (take_turns(fds, dialled, connections)) {}
+    while (is_open(fds, connections)) take_turns(fds, dialled, connections);
   }
 }
 

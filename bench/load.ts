@@ -26,7 +26,6 @@ const latencies: Array<number> = []
 let duration = 0
 /** More is to be started; what comes back counts. */
 const state = { goesOn: false, measures: false }
-let isFirst = true
 
 const record = (since: number) => {
   if (state.measures) latencies.push(seconds() - since)
@@ -43,8 +42,7 @@ const report = () => {
 const run = async (length: number, start: () => ReadonlyArray<Promise<void>>) => {
   state.goesOn = true
   const all = start()
-  await setTimeout((isFirst ? firstRampSeconds : rampSeconds) * 1000)
-  isFirst = false
+  await setTimeout((duration === 0 ? firstRampSeconds : rampSeconds) * 1000)
   state.measures = true
   console.log("measuring")
   const since = seconds()

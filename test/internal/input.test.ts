@@ -456,7 +456,7 @@ describe("forEach", () => {
     })
   }
 
-  it("wakes its fiber once for each chunk whose Effect takes more than a step, and then no more", async () => {
+  it("wakes its fiber once for each chunk whose Effect takes more than a step, and for the one after it", async () => {
     const { events, transport } = opened()
     const { runs, scheduler } = counting(Scheduler.defaultScheduler)
     const handled: Array<number> = []
