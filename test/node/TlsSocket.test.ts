@@ -145,6 +145,31 @@ suite("TLS on sockets (skipped: openssl is not installed)", () => {
       yield* Effect.flip(Effect.zipRight(other.write(utf8("answer")), other.flush))
     })))
 
+  // The peer's end and the room for the last bytes come in one turn of the event loop for some of them.
+  it.live("ends cleanly at whichever chunk the peer ends that it reads", () =>
+    Effect.forEach(Array.from({ length: 24 }, (_, chunk) => chunk), (chunk) =>
+      Effect.scoped(Effect.gen(function*() {
+        const scope = yield* Effect.scope
+        const pair = yield* unixPair({ lingerTimeout: 0 })
+        const [one, other] = yield* secured(pair)
+        // The kernel's buffer first, then what waits for room there.
+        yield* other.write(new Uint8Array(150_000))
+        yield* other.flush
+        const ending = yield* Effect.fork(Effect.zipRight(other.write(new Uint8Array(250_000)), other.closeWrite))
+        const input = yield* Effect.fork(Peer.readAll(other))
+        yield* Peer.turns(5)
+        let chunks = 0
+        yield* one.forEach(() => chunks++ === chunk ? Effect.asVoid(Effect.forkIn(one.closeWrite, scope)) : Effect.void)
+        yield* one.closeWrite
+        yield* Fiber.join(ending)
+        assert.strictEqual((yield* Fiber.join(input)).length, 0)
+        assert.strictEqual(one.stats().bytesRead, 400_000)
+        for (const transport of [one, other, ...pair]) {
+          yield* transport.close
+          assert.strictEqual((yield* transport.closed)._tag, "Clean")
+        }
+      }))))
+
   it.scopedLive("keeps its handshakes while keys are replaced 100 times under load", () =>
     Effect.gen(function*() {
       const identities = [localhost, authority.issue("replaced", ["DNS:localhost"])]

@@ -161,11 +161,20 @@ export class SocketTlsDriver<E, F> extends TlsDriver<E, F> {
     return isTaken
   }
 
-  /** Node tells nobody that close_notify has failed, and what is read after a reset that was told before is an end. */
+  /**
+   * In a turn of its own. Within the one that hands over input, OpenSSL would throw away the records that came with it: Node
+   * calls `SSL_shutdown` twice, which reads while the peer has not ended. In the one of the input's end, Node would destroy
+   * the socket before `onEnd` has looked.
+   *
+   * Node tells nobody that close_notify has failed, and what is read after a reset that was told before is an end.
+   */
   override end(): void {
-    const { carrier, socket } = this
-    if (socket.readableEnded || socket.writableLength > 0) super.end()
-    else carrier.probe(() => super.end())
+    Turn.macrotask(() => {
+      if (this.over) return
+      const { carrier, socket } = this
+      if (socket.readableEnded || socket.writableLength > 0) super.end()
+      else carrier.probe(() => super.end())
+    })
   }
 
   protected onEnd(): void {

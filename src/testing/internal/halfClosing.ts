@@ -22,6 +22,20 @@ export const halfClose: ReadonlyArray<Entry> = [
       yield* expectBytes(received, bytes(1, 2), "what comes back")
     }), "halfClose"),
 
+  entry("a closeWrite in the midst of the input loses none of it", ({ bulk, open }) =>
+    Effect.gen(function*() {
+      const whole = C.pattern(bulk / 32)
+      for (const last of [2, 5]) {
+        const [left, right] = yield* open()
+        yield* Effect.fork(C.send(right, C.pieces(whole, whole.length / 8)))
+        // Until there is more to read than one chunk.
+        yield* C.turn
+        const chunks: Array<Uint8Array> = []
+        yield* left.forEach((chunk) => chunks.push(chunk) === last ? left.closeWrite : Effect.void)
+        yield* expectBytes(concat(chunks), whole, `what arrives when this side ends at the ${last}. chunk`)
+      }
+    }), "halfClose"),
+
   entry("after the peer's end writing goes on", ({ bulk, open }) =>
     Effect.gen(function*() {
       const [left, right] = yield* open()

@@ -439,6 +439,7 @@ export const pairFaults: Record<string, Fault> = {
       "much goes both ways at once",
       "a stream into a sink is an echo that ends with the peer",
       "after closeWrite reading goes on",
+      "a closeWrite in the midst of the input loses none of it",
       "after the peer's end writing goes on",
       "the peer's end does not disturb a write that waits",
       "both directions ended is closed, with no further call",
