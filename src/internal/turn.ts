@@ -30,8 +30,10 @@ let deferred: Array<Deferred> = []
 /** Events and flushes that are under way: the outermost one flushes. */
 let depth = 0
 let scheduled = false
-/** The event loop is about to bring more, see `hold`. */
+/** The event that is under way leaves what it puts off to the next one, see `hold`. */
 let held = false
+/** For whose next event something is held. */
+let holder: object | undefined
 /** When the event that is under way was asked for the time first; 0 if it was not. */
 let time = 0
 
@@ -87,10 +89,14 @@ export const defer = (work: Deferred): void => {
 
 /**
  * What the event that is under way puts off waits for the next event, or until the event loop has turned: for a driver that
- * sees that more comes at once, so that the answers to all of it leave together.
+ * sees that more comes at once, so that the answers to all of it leave together. What was held for another one leaves now:
+ * nobody's answers wait for the input of others.
  */
-export const hold = (): void => {
-  held = depth > 0
+export const hold = (by: object): void => {
+  if (depth === 0) return
+  if (holder !== undefined && holder !== by) runDeferred()
+  holder = by
+  held = true
 }
 
 /**
@@ -129,6 +135,7 @@ const flush = (): void => {
     if (!isDue()) runDeferred()
   }
   runDeferred()
+  if (!held) holder = undefined
   held = false
   time = 0
   depth--

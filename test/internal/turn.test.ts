@@ -122,10 +122,12 @@ describe("an event", () => {
     assert.deepStrictEqual(noted, ["first", "woken", "second"])
   })
 
+  const [one, other] = [{}, {}]
+
   it("that holds what is put off leaves it to the next one, which need not come in the same turn", async () => {
     const { defer, noted, task } = noting()
     event(() => {
-      Turn.hold()
+      Turn.hold(one)
       task("a", () => defer("first"))
     })
     assert.deepStrictEqual(noted, ["a"])
@@ -134,18 +136,37 @@ describe("an event", () => {
     event(() => task("b", () => defer("second")))
     assert.deepStrictEqual(noted, ["a", "b", "first", "second"])
     event(() => {
-      Turn.hold()
+      Turn.hold(one)
       defer("third")
     })
     await turned()
     assert.deepStrictEqual(noted, ["a", "b", "first", "second", "third"])
   })
 
+  it("that is held by one leaves what was held for another", async () => {
+    const { defer, noted } = noting()
+    const reading = (by: object, name: string) =>
+      event(() => {
+        Turn.hold(by)
+        defer(name)
+      })
+    reading(one, "a")
+    reading(one, "b")
+    assert.deepStrictEqual(noted, [])
+    reading(other, "c")
+    assert.deepStrictEqual(noted, ["a", "b"])
+    event(() => defer("d"))
+    assert.deepStrictEqual(noted, ["a", "b", "c", "d"])
+    reading(one, "e")
+    await turned()
+    assert.deepStrictEqual(noted, ["a", "b", "c", "d", "e"])
+  })
+
   it("is held by nobody from without", async () => {
     const { defer, noted } = noting()
-    Turn.hold()
+    Turn.hold(one)
     event(() => defer("event"))
-    Turn.hold()
+    Turn.hold(one)
     defer("microtask")
     assert.deepStrictEqual(noted, ["event"])
     await microtasks()

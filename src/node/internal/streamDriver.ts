@@ -37,7 +37,7 @@ export const socketDriverOf = <E>(transport: Transport<E>): StreamDriver<Duplex>
 
 /** The stream has read something. */
 export const receive = Turn.event(function(this: StreamDriver<Duplex>, chunk: Uint8Array) {
-  if (chunk.length >= this.fullRead) Turn.hold()
+  if (chunk.length >= this.fullRead) Turn.hold(this)
   this.events.turned()
   if (this.receiver === undefined) this.events.received(chunk)
   else this.receiver(chunk)
