@@ -218,3 +218,27 @@ describe("a TCP listen", () => {
       yield* transport.abort
     }))
 })
+
+describe("TCP connections", () => {
+  it.scopedLive("answer all of a burst at once, and none of them waits for the burst of another", () =>
+    Effect.gen(function*() {
+      const echo = Effect.gen(function*() {
+        const { transport } = yield* Peer.accepted("tcp")
+        yield* Effect.fork(transport.forEach(transport.write))
+        return transport.unsafeHandle as net.Socket
+      })
+      const sockets = [yield* echo, yield* echo] as const
+      const [one, other] = sockets
+      yield* Peer.turns(2)
+      // As Node hands over what it has read; libuv reads at most so much at once.
+      const fill = (socket: net.Socket) => socket.push(new Uint8Array(65536))
+      const answered = () => sockets.map(({ bytesWritten }) => bytesWritten)
+      fill(one)
+      fill(one)
+      assert.deepStrictEqual(answered(), [0, 0])
+      fill(other)
+      assert.deepStrictEqual(answered(), [131_072, 0])
+      other.push(new Uint8Array(1))
+      assert.deepStrictEqual(answered(), [131_072, 65_537])
+    }))
+})

@@ -149,7 +149,6 @@ suite("TLS on sockets (skipped: openssl is not installed)", () => {
   it.live("ends cleanly at whichever chunk the peer ends that it reads", () =>
     Effect.forEach(Array.from({ length: 24 }, (_, chunk) => chunk), (chunk) =>
       Effect.scoped(Effect.gen(function*() {
-        const scope = yield* Effect.scope
         const pair = yield* unixPair({ lingerTimeout: 0 })
         const [one, other] = yield* secured(pair)
         // The kernel's buffer first, then what waits for room there.
@@ -159,8 +158,7 @@ suite("TLS on sockets (skipped: openssl is not installed)", () => {
         const input = yield* Effect.fork(Peer.readAll(other))
         yield* Peer.turns(5)
         let chunks = 0
-        yield* one.forEach(() => chunks++ === chunk ? Effect.asVoid(Effect.forkIn(one.closeWrite, scope)) : Effect.void)
-        yield* one.closeWrite
+        yield* one.forEach(() => chunks++ === chunk ? one.closeWrite : Effect.void)
         yield* Fiber.join(ending)
         assert.strictEqual((yield* Fiber.join(input)).length, 0)
         assert.strictEqual(one.stats().bytesRead, 400_000)

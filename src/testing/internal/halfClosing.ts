@@ -28,7 +28,7 @@ export const halfClose: ReadonlyArray<Entry> = [
       for (const last of [2, 5]) {
         const [left, right] = yield* open()
         yield* Effect.fork(C.send(right, C.pieces(whole, whole.length / 8)))
-        // Until there is more to read than one chunk.
+        // Time for more than one chunk to come.
         yield* C.turn
         const chunks: Array<Uint8Array> = []
         yield* left.forEach((chunk) => chunks.push(chunk) === last ? left.closeWrite : Effect.void)
