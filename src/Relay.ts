@@ -3,10 +3,12 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type { WriteAfterEnd } from "./ConnectionError.ts"
 import * as Immediate from "./internal/immediate.ts"
@@ -127,10 +129,12 @@ const sides = {
  *
  * - Suspends until both directions have ended and nothing of either transport is left: no close is owed.
  * - An end of input on one side ends the writing of the other (half-close), after its bytes; the other direction goes on.
- * - A loss on one side aborts the other, and fails with `RelayLost`: which side, why, and how much had been moved.
+ * - A loss on one side aborts the other, and fails with `RelayLost`: which side, why, and how much had been moved. What came
+ *   before the loss goes first, if the other side has room for it; if not, the loss does not wait for that.
  * - With `halfOpenTimeout`, fails with `HalfOpenTimeout` when a half-open relay rests for longer; both sides are aborted.
  * - It holds no bytes but the one chunk on its way: a side that does not read holds the other one back, within their own
  *   limits.
+ * - A defect, of a layer beneath it, aborts both sides, and is the relay's own.
  * - Interrupted, it leaves no fiber and ends neither side: their Scopes abort them. The chunk on its way is lost then.
  *
  * @example
@@ -165,12 +169,23 @@ export const run = <E1, E2>(
     const transports: { readonly left: Transport<E1 | E2>; readonly right: Transport<E1 | E2> } = { left, right }
     const duration = options.halfOpenTimeout === undefined ? undefined : Duration.decode(options.halfOpenTimeout)
     let failure: RelayLost<E1 | E2> | HalfOpenTimeout | undefined
+    let defect: Cause.Cause<never> | undefined
 
     /** With both sides aborted, nothing waits any more: each direction ends by itself. */
+    const abort = (first: Transport<E1 | E2>, then: Transport<E1 | E2>) => Effect.ensuring(first.abort, then.abort)
+
     const lost = (side: "left" | "right") => (error: E1 | E2 | WriteAfterEnd): Effect.Effect<void> =>
       Effect.suspend(() => {
         failure ??= new RelayLost({ side, error, ...count })
-        return side === "left" ? Effect.zipRight(right.abort, left.abort) : Effect.zipRight(left.abort, right.abort)
+        return side === "left" ? abort(right, left) : abort(left, right)
+      })
+
+    /** A defect ends both directions, whoever dies of it. */
+    const guarded = (effect: Effect.Effect<void>): Effect.Effect<void> =>
+      Effect.catchAllCause(effect, (cause) => {
+        if (Cause.isInterrupted(cause)) return Effect.failCause(cause)
+        defect ??= cause
+        return abort(left, right)
       })
 
     /** Aborts where a direction leads to when nothing has moved on it for too long: its transports know when it last did. */
@@ -192,33 +207,61 @@ export const run = <E1, E2>(
       const { from, other, to } = sides[direction]
       const source = transports[from]
       const target = transports[to]
-      const sourceLost = lost(from)
       const targetLost = lost(to)
-      // Both ends of this side are out once the other direction has ended too: a loss until then is still a loss.
-      const over = Effect.flatMap(source.closed, (reason) =>
-        reason._tag === "Lost" ? sourceLost(reason.error) : Effect.void)
-      const watched = duration === undefined ? over : beside(watch(other, duration), () =>
-        over)
-      const ended = Effect.matchEffect(target.closeWrite, { onFailure: targetLost, onSuccess: () => watched })
+      /** The source is not read, or not any more: only `closed` tells of its loss. */
+      let unread = false
+      /** What follows from the loss of the source. */
+      let sourceLost: Effect.Effect<void> | undefined
+      const watchSource = Effect.flatMap(source.closed, (reason) => {
+        if (reason._tag === "Clean") return Effect.void
+        sourceLost = lost(from)(reason.error)
+        return unread ? sourceLost : Effect.void
+      })
+
+      /** While it waits for the target. */
+      const whileUnread = <E>(effect: Effect.Effect<void, E>): Effect.Effect<void, E> =>
+        Immediate.suspend(() => {
+          const rest = Immediate.advance(effect)
+          if (Exit.isExit(rest)) return rest
+          unread = true
+          return sourceLost === undefined ? rest : Effect.zipRight(sourceLost, rest)
+        })
+
       // Hot path: while the target has room, a chunk costs no wake-up of the fiber.
       const forwarding = source.forEach((chunk) =>
-        Immediate.matchEffect(target.write(chunk), {
+        Immediate.matchEffect(whileUnread(target.write(chunk)), {
           onFailure: (error) => Effect.fail(new Refused(error)),
           onSuccess: () => {
+            unread = false
             count[direction] += chunk.length
             return Effect.void
           }
         })
       )
-      return Effect.matchEffect(forwarding, {
-        onFailure: (error) => error instanceof Refused ? targetLost(error.reason) : sourceLost(error),
-        onSuccess: () => ended
-      })
+      return guarded(beside(guarded(watchSource), (watcher) => {
+        // Both ends of this side are out once the other direction has ended too: a loss until then is still a loss.
+        const over = Effect.suspend(() => {
+          unread = true
+          return Effect.zipRight(sourceLost ?? Effect.void, Fiber.await(watcher))
+        })
+        const watched = duration === undefined ? over : beside(watch(other, duration), () => over)
+        const ended = Effect.matchEffect(whileUnread(target.closeWrite), {
+          onFailure: targetLost,
+          onSuccess: () => watched
+        })
+        return Effect.matchEffect(forwarding, {
+          onFailure: (error) => error instanceof Refused ? targetLost(error.reason) : lost(from)(error),
+          onSuccess: () => ended
+        })
+      }))
     }
 
     const both = beside(
       forward("rightToLeft"),
       (rightToLeft) => Effect.zipRight(forward("leftToRight"), Fiber.await(rightToLeft))
     )
-    return Effect.flatMap(both, () => failure === undefined ? Effect.succeed({ ...count }) : Effect.fail(failure))
+    return Effect.flatMap(both, () => {
+      if (defect !== undefined) return Effect.failCause(defect)
+      return failure === undefined ? Effect.succeed({ ...count }) : Effect.fail(failure)
+    })
   })

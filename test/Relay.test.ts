@@ -9,6 +9,7 @@ import * as TestClock from "effect/TestClock"
 import { createHash } from "node:crypto"
 import * as Address from "../src/Address.ts"
 import * as MemoryTransport from "../src/memory/MemoryTransport.ts"
+import * as NetworkLayer from "../src/NetworkLayer.ts"
 import * as Tcp from "../src/node/Tcp.ts"
 import * as Relay from "../src/Relay.ts"
 import { sweep } from "../src/testing/InterruptSweep.ts"
@@ -192,6 +193,50 @@ describe("Relay.run", () => {
       assert.strictEqual((yield* Effect.flip(client.write(bytes.ascii("x"))))._tag, "ConnectionReset")
       assert.strictEqual((yield* right.closed)._tag, "Lost")
     }))
+
+  /** The client has sent what the relay cannot pass on, since the server does not read: it does not read from the left. */
+  const stuck = Effect.gen(function*() {
+    const parts = yield* joined({ highWaterMark: 1000, capacity: 1000 })
+    yield* Effect.forkScoped(Effect.ignore(Effect.forever(parts.client.write(new Uint8Array(1000)))))
+    while (parts.left.stats().unread === 0) yield* Effect.yieldNow()
+    yield* settle
+    return parts
+  })
+
+  it.scoped("notices the loss of a side that it does not read, since the other one does not", () =>
+    Effect.gen(function*() {
+      const { left, relay, server } = yield* stuck
+      yield* left.abort
+      const error = lost(yield* relay)
+      assert.strictEqual(error.side, "left")
+      assert.propertyVal(error.error, "_tag", "ConnectionAborted")
+      assert.strictEqual((yield* server.closed)._tag, "Lost")
+    }))
+
+  it.scoped("notices it too while it waits for the other side to take its end", () =>
+    Effect.gen(function*() {
+      const { client, left, relay, server } = yield* joined({ highWaterMark: 1000, capacity: 1000 })
+      yield* client.writeAll([new Uint8Array(1000), new Uint8Array(1000), new Uint8Array(1)])
+      yield* client.closeWrite
+      while (left.stats().bytesRead < 2001) yield* Effect.yieldNow()
+      yield* settle
+      assert.isNull(relay.unsafePoll())
+      yield* left.abort
+      assert.strictEqual(lost(yield* relay).side, "left")
+      assert.strictEqual((yield* server.closed)._tag, "Lost")
+    }))
+
+  it.scoped("a defect beneath either side is its own, and aborts both", () =>
+    Effect.forEach(["left", "right"] as const, (side) =>
+      Effect.gen(function*() {
+        const [client, left] = yield* MemoryTransport.pair()
+        const [right, server] = yield* MemoryTransport.pair()
+        const broken = NetworkLayer.derive(side === "left" ? left : right, { pull: Effect.die("a bug in a layer") })
+        const relay = Relay.run(side === "left" ? broken : left, side === "left" ? right : broken)
+        assert.deepStrictEqual(yield* Effect.exit(relay), Exit.die("a bug in a layer"))
+        assert.strictEqual((yield* client.closed)._tag, "Lost")
+        assert.strictEqual((yield* server.closed)._tag, "Lost")
+      })))
 
   it.scoped("counts what was accepted, and not the chunk that still waits for room", () =>
     Effect.gen(function*() {
