@@ -68,7 +68,8 @@ export interface Listener {
 
   /**
    * Stops accepting. The address can be bound again when this completes; connections that wait to be accepted are closed,
-   * accepted ones are not touched. Idempotent; never fails.
+   * accepted ones are not touched. Suspends until nothing is left of those that were turned away, now or before. Interrupted
+   * meanwhile, it aborts them; the address is freed all the same. Idempotent; never fails.
    */
   readonly close: Effect.Effect<void>
 
@@ -113,7 +114,16 @@ export const make = (options: {
   readonly stop: Effect.Effect<void>
 }): { readonly listener: Listener; readonly offer: (transport: Transport) => void } => {
   const queue = new AcceptQueue<Transport>(options.maxPending)
-  const refuse = (transport: Transport) => void Effect.runFork(transport.close)
+  /** Those that were turned away, until nothing is left of them. */
+  const leaving = new Set<Transport>()
+  let alone = () => {}
+  const refuse = (transport: Transport) => {
+    leaving.add(transport)
+    Effect.runFork(transport.close).addObserver(() => {
+      leaving.delete(transport)
+      if (leaving.size === 0) alone()
+    })
+  }
 
   const ready: Effect.Effect<void, ListenerClosed> = Effect.suspend(() => {
     if (queue.pending > 0) return Exit.void
@@ -131,14 +141,20 @@ export const make = (options: {
 
   const stopped = Deferred.unsafeMake<void>(FiberId.none)
 
-  const close = Effect.suspend(() => {
-    if (queue.closed) return Deferred.await(stopped)
-    const waiting = queue.close()
-    const stop = Effect.zipRight(
-      options.stop,
-      Effect.forEach(waiting, (transport) => transport.close, { concurrency: "unbounded", discard: true })
+  const left = async<void>((resume) => {
+    alone = () => resume(Effect.void)
+    if (leaving.size === 0) alone()
+    return () => {}
+  })
+  const abort = Effect.suspend(() => Effect.forEach(leaving, (transport) => transport.abort, { discard: true }))
+
+  const close = Effect.uninterruptibleMask((restore) => {
+    if (queue.closed) return restore(Deferred.await(stopped))
+    for (const transport of queue.close()) refuse(transport)
+    return options.stop.pipe(
+      Effect.zipRight(Effect.onInterrupt(restore(left), () => Effect.zipRight(abort, left))),
+      Effect.ensuring(Deferred.succeed(stopped, undefined))
     )
-    return Effect.onExit(stop, (exit) => Deferred.done(stopped, exit))
   })
 
   const listener: Listener = {
@@ -149,7 +165,7 @@ export const make = (options: {
     unsafePoll: () => queue.take(),
     unsafeAwait: (notify) => queue.closed ? undefined : queue.await(notify),
     connections: Stream.catchTag(Stream.repeatEffect(accept), "ListenerClosed", () => Stream.empty),
-    close: Effect.uninterruptible(close),
+    close,
     closed: async<void>((resume) => queue.awaitClosed(() => resume(Effect.void))),
     stats: () => ({ connected: queue.offered, refused: queue.refused, pending: queue.pending })
   }

@@ -222,6 +222,34 @@ describe("close", () => {
       yield* Fiber.join(second)
     }))
 
+  it.scoped("waits for those that were turned away, whenever that was, and counts them", () =>
+    Effect.gen(function*() {
+      const { listener, offer } = make(1)
+      const all = yield* Effect.all(
+        Array.from({ length: 2 }, () => MemoryTransport.pair({ lingerTimeout: "1 hour", closeTimeout: "1 hour" }))
+      )
+      for (const [ours] of all) offer(ours)
+      const closing = yield* forked(listener.close)
+      for (const [, theirs] of all) {
+        assert.isNull(closing.unsafePoll())
+        yield* theirs.close
+      }
+      yield* Fiber.join(closing)
+      assert.deepStrictEqual(listener.stats(), { connected: 2, refused: 2, pending: 0 })
+    }))
+
+  it.scoped("interrupted, it aborts them", () =>
+    Effect.gen(function*() {
+      const { listener, offer } = make()
+      const [ours] = yield* MemoryTransport.pair({ lingerTimeout: "1 hour", closeTimeout: "1 hour" })
+      offer(ours)
+      const closing = yield* forked(listener.close)
+      const waiting = yield* forked(listener.close)
+      yield* Fiber.interrupt(closing)
+      assert.strictEqual((yield* ours.closed)._tag, "Lost")
+      yield* Fiber.join(waiting)
+    }))
+
   it.scoped("an interruption does not take it back", () =>
     Effect.gen(function*() {
       const stopping = yield* Deferred.make<void>()

@@ -55,9 +55,10 @@ export class AcceptQueue<A> {
     }
   }
 
-  /** What was still waiting. */
+  /** What was still waiting, and is refused. */
   close(): ReadonlyArray<A> {
     this.closed = true
+    this.refused += this.items.length
     this.wakeTakers()
     const { closing } = this
     this.closing = []

@@ -105,7 +105,7 @@ export interface ServeOptions extends Limits {
  * @category models
  */
 export interface ServerReport {
-  /** Taken from the listeners. What waited there when they were closed, they closed themselves: see `Listener.stats`. */
+  /** Taken from the listeners. What waited there when they were closed, they refused themselves: see `Listener.stats`. */
   readonly accepted: number
   /** Not served: the server was full, the peer had as many as it may, or `admit` said no. */
   readonly refused: number
@@ -463,6 +463,8 @@ class Serving implements Server {
   /** Nobody is taken until there is room. */
   private held = false
   private deadline: number | undefined = undefined
+  /** Each closes a listener, and whom that turns away. */
+  private readonly freeing = new Set<Fiber.RuntimeFiber<void>>()
   private wake: (() => void) | undefined = undefined
 
   constructor({ clock, handler, limits, listeners, options, phase, runtime }: {
@@ -514,7 +516,8 @@ class Serving implements Server {
     this.scheduled = false
     for (let empty = 0; empty < doors.length;) {
       this.held = this.isFull && this.limits.whenFull === "hold"
-      if (this.stopped || this.held) return
+      if (this.stopped) return
+      if (this.held) return this.budget.watch()
       const door = doors[this.next]!
       this.next = (this.next + 1) % doors.length
       const transport = door.listener.unsafePoll()
@@ -547,7 +550,7 @@ class Serving implements Server {
   /** One connection is over. */
   private readonly changed = (): void => {
     if (this.held) this.ready()
-    if (this.connections.size === 0) this.wake?.()
+    if (this.isOver) this.wake?.()
   }
 
   private readonly evict = ({ buffered, connection, taken }: Consumer, total: number, limit: number): void => {
@@ -603,14 +606,19 @@ class Serving implements Server {
       this.stopped = true
       for (const door of this.doors) door.leave()
       // Beside the drain: it frees the addresses at once, and then waits for those that it turns away.
-      const close = Effect.forEach(listeners, (listener) => listener.close, { concurrency: "unbounded", discard: true })
-      const freeing = yield* Effect.forkDaemon(close)
+      for (const listener of listeners) {
+        const fiber = yield* Effect.forkDaemon(Effect.interruptible(listener.close))
+        this.freeing.add(fiber)
+        fiber.addObserver(() => {
+          this.freeing.delete(fiber)
+          this.changed()
+        })
+      }
       const draining = this.drains()
       yield* SubscriptionRef.set(current, draining)
       yield* Deferred.succeed(this.announced, draining.deadline)
       yield* Effect.async<void>((resume) => Turn.macrotask(() => resume(Effect.void)))
       yield* this.finish()
-      yield* Fiber.join(freeing)
       this.budget.stop()
       const report = connections.report()
       yield* SubscriptionRef.set(current, { _tag: "Closed", report })
@@ -618,10 +626,15 @@ class Serving implements Server {
     })
   }
 
-  /** Suspends until no connection is left; after the deadline there is none but for handlers that do not return. */
+  /** No connection is left, and none that is turned away. */
+  private get isOver(): boolean {
+    return this.connections.size === 0 && this.freeing.size === 0
+  }
+
+  /** Suspends until it is over; after the deadline nothing is left but handlers that do not return. */
   private finish(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      if (this.connections.size === 0) return Effect.void
+      if (this.isOver) return Effect.void
       const left = this.deadline! - this.timers.now()
       const next = left > 0
         ? Effect.zipRight(this.endIdle, this.pause(Math.min(drainInterval, left)))
@@ -651,12 +664,13 @@ class Serving implements Server {
 
   private get abort(): Effect.Effect<void> {
     const all = Effect.sync(() => {
+      for (const fiber of this.freeing) fiber.unsafeInterruptAsFork(FiberId.none)
       for (const connection of this.connections.all()) connection.life.abort(connection, "aborted")
     })
     return Effect.zipRight(SubscriptionRef.set(this.current, closing), all)
   }
 
-  /** For so long, or until no connection is left, or there is another deadline. */
+  /** For so long, or until it is over, or there is another deadline. */
   private pause(millis: number): Effect.Effect<void> {
     return async<void>((resume) => {
       const wake = () => {
@@ -664,7 +678,7 @@ class Serving implements Server {
         this.wake = undefined
         resume(Effect.void)
       }
-      if (this.connections.size === 0) {
+      if (this.isOver) {
         resume(Effect.void)
         return () => {}
       }

@@ -324,6 +324,15 @@ describe("the limits of a server", () => {
         }))
       ))
 
+    it.live("are looked at also when nobody else is taken, since the server is full", () =>
+      VirtualClock.run(Effect.scoped(Effect.gen(function*() {
+        const net = network()
+        const server = yield* Server.make(net.listener, flood(1024), { maxConnections: 1, maxBuffered: 10_000 })
+        const client = yield* net.connect
+        assert.strictEqual((yield* client.closed)._tag, "Lost")
+        assert.strictEqual((yield* server.drain()).aborted, 1)
+      }))).pipe(Logger.withMinimumLogLevel(LogLevel.None)))
+
     it.live("keep no timer while nobody is connected, nor when it is over", () =>
       VirtualClock.run(
         Effect.scoped(Effect.gen(function*() {

@@ -196,6 +196,21 @@ describe("Server.make", () => {
         assert.strictEqual(yield* Fiber.join(left), "end")
       }))
 
+    it.scoped("it gives up those that waited in the listener, and do not leave, at the same deadline", () =>
+      Effect.gen(function*() {
+        const net = network({ lingerTimeout: "1 hour", closeTimeout: "1 hour" })
+        const server = yield* Server.make(net.listener, echo, { maxConnections: 1 })
+        yield* net.connect
+        const held = yield* net.connect
+        const draining = yield* Effect.fork(server.drain("3 seconds"))
+        yield* settle
+        yield* TestClock.adjust("2999 millis")
+        assert.isNull(draining.unsafePoll())
+        yield* TestClock.adjust("1 millis")
+        assert.strictEqual((yield* Fiber.join(draining)).accepted, 1)
+        assert.strictEqual((yield* held.closed)._tag, "Lost")
+      }))
+
     it.scoped("by the end of its Scope, which waits for that", () =>
       Effect.gen(function*() {
         const net = network()
@@ -368,6 +383,29 @@ describe("Server.make", () => {
           ["aborted", "Failure", 3000, 14, 2]
         ])
       }).pipe(Logger.withMinimumLogLevel(LogLevel.None)))
+
+    it.scoped("comes when the fibers that the handler has forked are over, and so does the end of the server", () =>
+      Effect.gen(function*() {
+        const net = network()
+        const order: Array<string> = []
+        const note = (what: string) => Effect.sync(() => void order.push(what))
+        const server = yield* Server.make(net.listener, (transport) =>
+          Effect.gen(function*() {
+            yield* Effect.addFinalizer(() => note("finalizer"))
+            yield* Effect.fork(
+              Effect.onInterrupt(Effect.never, () => Effect.zipRight(Effect.sleep("1 second"), note("fiber")))
+            )
+            yield* transport.pull
+          }), { onEnd: () => order.push("connection") })
+        const client = yield* net.connect
+        yield* client.closeWrite
+        yield* leave(client)
+        const closed = yield* Effect.fork(Effect.zipRight(server.drain("1 minute"), note("server")))
+        yield* settle
+        yield* TestClock.adjust("1 second")
+        yield* Fiber.join(closed)
+        assert.deepStrictEqual(order, ["finalizer", "fiber", "connection", "server"])
+      }))
 
     it.scoped("may throw: that is logged, and changes nothing", () =>
       Effect.gen(function*() {

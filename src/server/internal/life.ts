@@ -63,7 +63,7 @@ export class Life {
   begin(transport: Transport, served: boolean): void {
     const connection = this.connections.add(this, transport, served, this.onEnd === undefined ? 0 : this.now())
     if (served) this.serve(connection)
-    else this.whenDone(transport, transport.close, () => this.settle(connection, "refused", Exit.void))
+    else this.whenDone(transport, transport.close, () => this.settle(connection, refused))
   }
 
   /** At once. First the transport: a handler that ends what it uses when it is interrupted does not wait for the peer then. */
@@ -110,13 +110,17 @@ export class Life {
   /** By a fiber, with a Scope. */
   private attend(connection: Connection, handled: Effect.Effect<unknown, unknown, any>): void {
     const { transport } = connection
+    let ended: Ended | undefined
     const life = Effect.flatMap(Scope.make(), (scope) => {
       const end = (exit: Exit.Exit<void, unknown>) => {
         const graceful = isGraceful(connection, exit)
         return Effect.flatMap(
           Effect.exit(Scope.close(scope, graceful ? Exit.void : exit)),
           (closed) =>
-            Effect.flatMap(graceful ? transport.close : transport.abort, () => this.over(connection, exit, closed))
+            Effect.flatMap(graceful ? transport.close : transport.abort, () => {
+              ended = endedAs(connection, exit, closed)
+              return this.logged(connection, ended)
+            })
         )
       }
       return Effect.zipRight(
@@ -130,6 +134,8 @@ export class Life {
       )
     })
     const fiber = this.fork(transport, life)
+    // The fibers that the handler has forked are over then, too.
+    fiber.addObserver((exit) => this.settle(connection, ended ?? { outcome: "failed", exit }))
     const interrupt = () => fiber.unsafeInterruptAsFork(FiberId.none)
     connection.interrupt = interrupt
   }
@@ -138,39 +144,23 @@ export class Life {
   private end(connection: Connection, handled: Exit.Exit<void, unknown>): void {
     const { transport } = connection
     this.whenDone(transport, isGraceful(connection, handled) ? transport.close : transport.abort, () => {
-      const report = this.over(connection, handled, Exit.void)
+      const ended = endedAs(connection, handled, Exit.void)
+      this.settle(connection, ended)
+      const report = this.logged(connection, ended)
       if (report !== Exit.void) this.fork(transport, report)
     })
   }
 
-  /** Nothing of it is left; what there is to log. */
-  private over(
-    connection: Connection,
-    handled: Exit.Exit<void, unknown>,
-    closed: Exit.Exit<void, never>
-  ): Effect.Effect<void> {
-    const { ending, transport } = connection
-    if (typeof ending === "object") {
-      this.settle(connection, "aborted", Exit.fail(ending))
-      return Effect.logWarning("A connection that takes too little was aborted", Cause.fail(ending))
-    }
-    const idle = isIdleEnd(connection, handled)
-    const exit = idle ? closed : closed === Exit.void ? handled : Exit.zipRight(handled, closed)
-    const outcome = Exit.isFailure(exit) ? "failed" : idle ? "drained" : "completed"
-    this.settle(connection, ending === "aborted" ? "aborted" : outcome, exit)
-    return Exit.isSuccess(exit) || exit === untold ? Exit.void : this.logged(transport, exit.cause)
-  }
-
-  private settle(connection: Connection, outcome: Outcome, exit: Exit.Exit<void, unknown>): void {
-    if (this.onEnd !== undefined) this.tell(this.onEnd, connection, outcome, exit)
-    this.connections.settle(connection, outcome)
+  /** Nothing of it is left. */
+  private settle(connection: Connection, ended: Ended): void {
+    if (this.onEnd !== undefined) this.tell(this.onEnd, connection, ended)
+    this.connections.settle(connection, ended.outcome)
   }
 
   private tell(
     onEnd: (end: ConnectionEnd) => void,
     { openedAt, transport }: Connection,
-    outcome: Outcome,
-    exit: Exit.Exit<void, unknown>
+    { exit, outcome }: Ended
   ): void {
     const { localAddress, remoteAddress } = transport
     const { bytesRead, bytesWritten } = transport.stats()
@@ -182,7 +172,10 @@ export class Life {
     }
   }
 
-  private logged(transport: Transport, cause: Cause.Cause<unknown>): Effect.Effect<void> {
+  private logged({ ending, transport }: Connection, { exit }: Ended): Effect.Effect<void> {
+    if (Exit.isSuccess(exit) || exit === untold) return Exit.void
+    const { cause } = exit
+    if (typeof ending === "object") return Effect.logWarning("A connection that takes too little was aborted", cause)
     if (Cause.isInterruptedOnly(cause)) return Exit.void
     if (Cause.isDie(cause)) return Effect.logError("The handler of a connection died", cause)
     if (!isLoss(transport, cause)) return Effect.logWarning("The handler of a connection failed", cause)
@@ -213,6 +206,27 @@ const untold: Exit.Exit<never, "lost"> = Exit.fail("lost")
 
 const isGraceful = (connection: Connection, handled: Exit.Exit<void, unknown>): boolean =>
   Exit.isSuccess(handled) || isIdleEnd(connection, handled)
+
+/** What became of a connection. */
+interface Ended {
+  readonly outcome: Outcome
+  readonly exit: Exit.Exit<void, unknown>
+}
+
+const refused: Ended = { outcome: "refused", exit: Exit.void }
+
+const endedAs = (
+  connection: Connection,
+  handled: Exit.Exit<void, unknown>,
+  closed: Exit.Exit<void, never>
+): Ended => {
+  const { ending } = connection
+  if (typeof ending === "object") return { outcome: "aborted", exit: Exit.fail(ending) }
+  const idle = isIdleEnd(connection, handled)
+  const exit = idle ? closed : closed === Exit.void ? handled : Exit.zipRight(handled, closed)
+  if (ending === "aborted") return { outcome: "aborted", exit }
+  return { outcome: Exit.isFailure(exit) ? "failed" : idle ? "drained" : "completed", exit }
+}
 
 /** It was interrupted because it was idle. */
 const isIdleEnd = (connection: Connection, handled: Exit.Exit<void, unknown>): boolean =>
