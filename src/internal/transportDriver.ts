@@ -30,6 +30,9 @@ export interface Options<E> {
   readonly endedBeneath: () => E
 }
 
+/** To be written to know that there is room. */
+const nothing: ReadonlyArray<Uint8Array> = [new Uint8Array(0)]
+
 /** Where a fiber waits to be called. A call carries nothing, and none is missed: the fiber looks again what there is to do. */
 class Bell {
   private rung = false
@@ -168,7 +171,7 @@ export class TransportDriver<E> implements Driver {
 
   /** Unless, while it waited for its pace, the input was given to somebody, or is no longer wanted. */
   private passPaced(bytes: number, pace: Pace): void {
-    if (this.held === undefined || !this.reading) return
+    if (this.held === undefined || !this.reading) return pace.spend(0)
     pace.spend(Math.min(bytes, this.held.length))
     this.passInput(bytes)
   }
@@ -211,6 +214,9 @@ export class TransportDriver<E> implements Driver {
   private passOutput(pace: Pace): Effect.Effect<void, E | WriteAfterEnd> {
     const rest = () => this.passOutput(pace)
     while (this.output.buffered > 0) {
+      // Asked when there is room, not before: what a slow carrier holds up must not come on top of what others may pass.
+      const room = advance(this.inner.writeAll(nothing))
+      if (!isDone(room)) return Effect.flatMap(room, rest)
       const ready = pace.ready(this.output.buffered)
       if (!isDone(ready)) return Effect.flatMap(ready, (limit) => Effect.flatMap(this.passBatch(limit, pace), rest))
       const passed = this.passBatch(ready.value, pace)
@@ -224,7 +230,6 @@ export class TransportDriver<E> implements Driver {
     const batch = this.output.take(limit)
     const bytes = this.output.inFlight
     return next(this.inner.writeAll(batch), () => {
-      // Spent when they are accepted, not before: what a slow carrier holds up must not come on top of what is saved.
       pace.spend(bytes)
       this.output.written(bytes)
       this.events.written(bytes)

@@ -325,12 +325,14 @@ class Portion implements NetworkLayer.Pace {
     return async((resume) => this.shared.request({ bytes, portion: this, notify: () => resume(Effect.void) }))
   }
 
+  // Kept, the rest would be saved up by each connection on top of what all may pass.
   readonly spend = (bytes: number): void => {
-    this.granted -= bytes
+    const rest = this.granted - bytes
+    this.granted = 0
+    if (rest !== 0) this.shared.giveBack(rest)
   }
 
   giveBack(): void {
-    this.shared.giveBack(this.granted)
-    this.granted = 0
+    this.spend(0)
   }
 }

@@ -107,34 +107,55 @@ describe("a rate that is shared", () => {
       }).pipe(Effect.scoped)
     ))
 
-  it.live("loses nothing to a connection that is interrupted, or goes away with a grant", () =>
+  it.live("loses nothing to a connection that goes away while it waits for its turn", () =>
     inTime(
       Effect.gen(function*() {
         const all = yield* Throttle.share({ bytesPerSecond: 1000, burst: 1000 })
         const scope = yield* Scope.make()
         const [carrier, peer] = yield* MemoryTransport.pair({ lingerTimeout: 0 })
         const transport = yield* Throttle.make({ write: all })(carrier)
-        const gone = yield* Effect.gen(function*() {
-          const [other] = yield* MemoryTransport.pair({
-            capacity: 0,
-            highWaterMark: 1,
-            lowWaterMark: 0,
-            lingerTimeout: 0
-          })
-          // It is full: what is granted waits for room.
-          yield* other.write(new Uint8Array(10))
-          return yield* Throttle.make({ write: all })(other)
-        }).pipe(Scope.extend(scope))
-        // All of the burst is granted to the one that cannot use it.
-        yield* gone.write(new Uint8Array(1000))
+        const [other] = yield* MemoryTransport.pair({ lingerTimeout: 0 })
+        const gone = yield* Scope.extend(Throttle.make({ write: all })(other), scope)
+        yield* gone.write(new Uint8Array(2000))
         yield* transport.write(new Uint8Array(1000))
         yield* Effect.sleep("1 millis")
-        assert.strictEqual(all.waiting(), 1)
+        assert.strictEqual(all.waiting(), 2)
         yield* Scope.close(scope, Exit.fail("abort"))
-        const start = yield* Clock.currentTimeMillis
+        assert.strictEqual(all.waiting(), 1)
         for (let bytes = 0; bytes < 1000;) bytes += (yield* peer.pull)!.length
-        assert.isBelow((yield* Clock.currentTimeMillis) - start, 600)
+        assert.strictEqual(yield* Clock.currentTimeMillis, 1000)
         assert.strictEqual(all.waiting(), 0)
+      }).pipe(Effect.scoped)
+    ))
+
+  it.live("a connection whose peer does not read takes nothing from the others, and saves nothing up", () =>
+    inTime(
+      Effect.gen(function*() {
+        const all = yield* Throttle.share({ bytesPerSecond: 1000, burst: 1000 })
+        const held = yield* Effect.forEach(Array.from({ length: 10 }), () =>
+          Effect.gen(function*() {
+            const [carrier, peer] = yield* MemoryTransport.pair({ capacity: 0, highWaterMark: 1, lingerTimeout: 0 })
+            // It is full.
+            yield* carrier.write(new Uint8Array(1))
+            const transport = yield* Throttle.make({ write: all, highWaterMark: 5000 })(carrier)
+            yield* transport.write(new Uint8Array(1000))
+            yield* Effect.sleep("1 second")
+            return peer
+          }))
+        const [carrier, peer] = yield* MemoryTransport.pair({ lingerTimeout: 0 })
+        const transport = yield* Throttle.make({ write: all })(carrier)
+        const start = yield* Clock.currentTimeMillis
+        yield* transport.write(new Uint8Array(1000))
+        for (let bytes = 0; bytes < 1000;) bytes += (yield* peer.pull)!.length
+        assert.strictEqual(yield* Clock.currentTimeMillis, start)
+        let passed = 0
+        for (const peer of held) {
+          yield* Effect.forkScoped(peer.forEach((chunk) => Effect.sync(() => void (passed += chunk.length))))
+        }
+        yield* Effect.sleep("999 millis")
+        // What filled them was not limited.
+        assert.isAtMost(passed, 10 + 999)
+        assert.isAtLeast(passed, 10 + 900)
       }).pipe(Effect.scoped)
     ))
 
