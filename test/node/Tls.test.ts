@@ -19,6 +19,7 @@ import * as Tls from "../../src/node/Tls.ts"
 import * as Throttle from "../../src/policy/Throttle.ts"
 import * as Transport from "../../src/Transport.ts"
 import { Authority } from "../support/certificates.ts"
+import { settle } from "../support/fibers.ts"
 import { simPair, simulated, socketPair, tcpPair } from "../support/pairs.ts"
 import * as Peer from "../support/peer.ts"
 import { leavingNothing } from "../support/resources.ts"
@@ -525,6 +526,47 @@ suite("TLS (skipped: openssl is not installed)", () => {
         yield* all(one.close, other.close)
         assert.deepInclude(yield* one.closed, { _tag: "Clean", firstEnded: "local", peerEnded: true })
       }))
+
+    for (
+      const { at, data, version, victim } of [
+        { victim: "server", version: "TLSv1.3", at: 2, data: false },
+        { victim: "server", version: "TLSv1.3", at: 2, data: true },
+        { victim: "server", version: "TLSv1.2", at: 2, data: false },
+        { victim: "client", version: "TLSv1.3", at: 1, data: false },
+        { victim: "client", version: "TLSv1.2", at: 2, data: false },
+        { victim: "client", version: "TLSv1.2", at: 2, data: true }
+      ] as const
+    ) {
+      const what = data ? "and what came before it" : "and nothing before it"
+      it.scopedLive(`garbage that comes to the ${victim} with the end of the handshake, ${what} (${version})`, () =>
+        Effect.gen(function*() {
+          const [left, towardsClient] = yield* memory
+          const [towardsServer, right] = yield* memory
+          const [intact, spoiled] = victim === "server"
+            ? [[towardsServer, towardsClient], [towardsClient, towardsServer]] as const
+            : [[towardsClient, towardsServer], [towardsServer, towardsClient]] as const
+          let chunks = 0
+          const held: Array<Uint8Array> = []
+          const spoil = Effect.suspend(() =>
+            spoiled[1].write(Buffer.concat([...held, Buffer.from([23, 3, 3, 0, 30]), Buffer.alloc(30)]))
+          )
+          yield* Effect.fork(intact[0].forEach(intact[1].write))
+          yield* Effect.fork(spoiled[0].forEach((chunk) => {
+            if (++chunks < at) return spoiled[1].write(chunk)
+            held.push(chunk)
+            return data ? Effect.void : spoil
+          }))
+          const context = yield* Tls.context({ identity: localhost, maxVersion: version })
+          const from = victim === "server" ? client()(left) : server({ context })(right)
+          const writing = Effect.flatMap(from, ({ flush, write }) => Effect.zipRight(write(utf8("before it")), flush))
+          yield* Effect.forkScoped(
+            Effect.ignore(data ? Effect.zipRight(writing, Effect.zipRight(settle, spoil)) : Effect.asVoid(from))
+          )
+          const secured = yield* victim === "server" ? server({ context })(right) : client()(left)
+          if (data) assert.strictEqual(Buffer.from((yield* secured.pull)!).toString(), "before it")
+          assert.deepInclude(yield* Effect.flip(secured.pull), { _tag: "TlsFailed" })
+        }))
+    }
 
     it.scopedLive("garbage after the handshake", () =>
       Effect.gen(function*() {

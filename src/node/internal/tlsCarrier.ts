@@ -47,6 +47,8 @@ export class TlsCarrier<E> extends Duplex implements Carrier<E> {
   kept = false
   /** What the carrier was lost of. */
   loss: { readonly error: E } | undefined = undefined
+  /** How TLS failed behind the handshake, perhaps before there was a driver to hear of it. */
+  failure: unknown = undefined
   /** Input has come, in a turn of the event loop of its own. */
   onTurned: () => void = () => {}
   /** A write found that somebody has ended the carrier's writing beneath TLS. */
@@ -91,6 +93,8 @@ export class TlsCarrier<E> extends Duplex implements Carrier<E> {
    * comes while the carrier is still there.
    */
   secured(socket: TLSSocket): void {
+    // Node emits it in the tick that ends the handshake, if it came with that, and does not keep it.
+    socket.once("error", (cause: unknown) => (this.failure = cause))
     const push = socket.push.bind(socket)
     socket.push = (chunk: unknown, encoding?: BufferEncoding) => {
       if (chunk === null && !this.inputOver) this.closeNotified = true

@@ -43,7 +43,8 @@ export class DetectingDriver<E, F> extends TlsDriver<E, F> {
       this.draining = true
       this.startReading()
     }))
-    super.watch()
+    if (carrier.failure === undefined) super.watch()
+    else this.onError(carrier.failure)
   }
 
   override stopReading(): void {
@@ -73,6 +74,7 @@ export class DetectingDriver<E, F> extends TlsDriver<E, F> {
 
   protected onError(cause: unknown): void {
     const { carrier, events, failures } = this
+    this.takeRest()
     events.failed(carrier.loss === undefined ? failures.failed(cause) : carrier.loss.error)
   }
 

@@ -25,7 +25,7 @@ export abstract class TlsDriver<E, F> implements Driver {
   protected readonly failures: Failures<F>
   /** A write is through. */
   protected hasWritten = false
-  private flowing = false
+  private taking = false
   /** Of the write that is under way. */
   private bytes = 0
 
@@ -45,10 +45,7 @@ export abstract class TlsDriver<E, F> implements Driver {
   }
 
   startReading(): void {
-    if (!this.flowing) {
-      this.flowing = true
-      this.takeInput()
-    }
+    this.takeInput()
     this.socket.resume()
   }
 
@@ -56,11 +53,19 @@ export abstract class TlsDriver<E, F> implements Driver {
     this.socket.pause()
   }
 
+  /** What the socket has in its buffer, and came before a failure. */
+  protected takeRest(): void {
+    this.takeInput()
+    while (this.socket.read() !== null);
+  }
+
   /**
    * What the socket has read while it flows comes past the buffer of `Readable` and a tick for whether to read more; by
    * `'data'` comes what it had in its buffer.
    */
   private takeInput(): void {
+    if (this.taking) return
+    this.taking = true
     const { socket } = this
     const push = socket.push.bind(socket)
     const take = Turn.event((chunk: Uint8Array) => this.onData(chunk))
