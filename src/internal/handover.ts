@@ -6,7 +6,7 @@
 import * as Effect from "effect/Effect"
 import type { SystemFailure } from "../ConnectionError.ts"
 import type { Driver, Events } from "../Driver.ts"
-import { async } from "./async.ts"
+import { Bell } from "./bell.ts"
 
 /** Hands over what is written, chunk by chunk, as it is asked for. Its other end never says anything. */
 export class Handover implements Driver {
@@ -15,7 +15,7 @@ export class Handover implements Driver {
   private chunks: ReadonlyArray<Uint8Array> = []
   private next = 0
   private released = false
-  private waiting: (() => void) | undefined = undefined
+  private readonly news = new Bell()
 
   constructor(events: Events<SystemFailure>) {
     this.events = events
@@ -27,28 +27,24 @@ export class Handover implements Driver {
   readonly write = (chunks: ReadonlyArray<Uint8Array>) => {
     this.chunks = chunks
     this.next = 0
-    this.wake()
+    this.news.ring()
     return false
   }
 
   readonly end = () => {
     this.ended = true
-    this.wake()
+    this.news.ring()
     this.events.finished()
   }
 
   readonly release = () => {
     this.chunks = []
     this.released = true
-    this.wake()
+    this.news.ring()
     this.events.released()
   }
 
   readonly reset = this.release
-
-  private wake(): void {
-    this.waiting?.()
-  }
 
   /** `null` at the end, whichever it is. */
   readonly pull: Effect.Effect<Uint8Array | null> = Effect.suspend(() => {
@@ -58,13 +54,6 @@ export class Handover implements Driver {
       this.events.written(bytes.length)
       return Effect.succeed(bytes)
     }
-    return this.ended || this.released ? Effect.succeed(null) : Effect.zipRight(this.awaitNews, this.pull)
-  })
-
-  private readonly awaitNews = async<void>((resume) => {
-    this.waiting = () => resume(Effect.void)
-    return () => {
-      this.waiting = undefined
-    }
+    return this.ended || this.released ? Effect.succeed(null) : Effect.zipRight(this.news.await, this.pull)
   })
 }

@@ -13,7 +13,7 @@ import type { WriteAfterEnd } from "../ConnectionError.ts"
 import type { Driver, Events } from "../Driver.ts"
 import type { Pace } from "../NetworkLayer.ts"
 import type { CloseReason, Transport } from "../Transport.ts"
-import { async } from "./async.ts"
+import { Bell } from "./bell.ts"
 import { advance, isDone, next } from "./immediate.ts"
 import * as Turn from "./turn.ts"
 import { Unattended } from "./unattended.ts"
@@ -32,27 +32,6 @@ export interface Options<E> {
 
 /** To be written to know that there is room. */
 const nothing: ReadonlyArray<Uint8Array> = [new Uint8Array(0)]
-
-/** Where a fiber waits to be called. A call carries nothing, and none is missed: the fiber looks again what there is to do. */
-class Bell {
-  private rung = false
-  private waiting: (() => void) | undefined = undefined
-
-  readonly await: Effect.Effect<void> = async<void>((resume) => {
-    this.waiting = () => resume(Effect.void)
-    if (this.rung) this.ring()
-    return () => {
-      this.waiting = undefined
-    }
-  })
-
-  ring(): void {
-    const { waiting } = this
-    this.waiting = undefined
-    this.rung = waiting === undefined
-    waiting?.()
-  }
-}
 
 /** Runs an effect beside, from the end of this event on: without a fiber for as long as it needs none. What interrupts it. */
 const beside = <E>(

@@ -14,13 +14,13 @@ import * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
 import type { Readable, Writable } from "node:stream"
 import { finished } from "node:stream"
-import { async } from "../internal/async.ts"
+import { Bell } from "../internal/bell.ts"
 
 /** How the stream is over, once it is, and whoever waits for that or for something else of it. */
 class Watch {
   /** What it failed of; `undefined`: it has ended. */
   over: { readonly error: unknown } | undefined = undefined
-  private wake: (() => void) | undefined = undefined
+  private readonly bell = new Bell()
   private readonly unwatch: () => void
 
   constructor(stream: Readable | Writable, sides: { readonly readable: boolean; readonly writable: boolean }) {
@@ -30,20 +30,10 @@ class Watch {
     })
   }
 
-  readonly ring = (): void => {
-    const { wake } = this
-    this.wake = undefined
-    wake?.()
-  }
+  readonly ring = this.bell.ring
 
   /** A wake-up says nothing but that it is time to look again. */
-  readonly wait: Effect.Effect<void> = async<void>((resume) => {
-    this.wake = () => resume(Effect.void)
-    if (this.over !== undefined) this.ring()
-    return () => {
-      this.wake = undefined
-    }
-  })
+  readonly wait: Effect.Effect<void> = this.bell.await
 
   /** No listener is left, but for one: the error of a stream that nobody listens to ends the process. */
   leave(stream: Readable | Writable): void {

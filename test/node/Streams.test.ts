@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { Duplex, PassThrough, Readable, Writable } from "node:stream"
 import * as Streams from "../../src/node/Streams.ts"
+import { pausedAt } from "../support/paused.ts"
 import * as Peer from "../support/peer.ts"
 
 class Failed {
@@ -106,6 +107,46 @@ describe("a Stream of a Readable", () => {
       yield* Stream.runDrain(NodeStream.fromReadable(() => readable, onError))
     }))
 })
+
+it.live("nothing is missed that comes between two steps of a Stream or a Sink", () =>
+  Effect.gen(function*() {
+    /** Until it has come to its end, or waits, before it has had so many steps. */
+    const missesNothing = <A, E>(make: () => { readonly effect: Effect.Effect<A, E>; readonly come: () => void }) =>
+      Effect.gen(function*() {
+        for (let step = 0, paused = true; paused; step++) {
+          const { come, effect } = make()
+          const running = pausedAt(Effect.exit(effect), step)
+          yield* Peer.turns(3)
+          paused = running.paused()
+          come()
+          for (let turn = 0; turn < 3; turn++) {
+            yield* Peer.turns(3)
+            running.goOn()
+          }
+          yield* Peer.turns(3)
+          assert.isNotNull(running.fiber.unsafePoll(), `waits for ever when it yields before step ${step}`)
+        }
+      })
+    yield* missesNothing(() => {
+      const readable = new Readable({ read: () => {} })
+      const effect = Stream.runHead(Streams.fromReadable(() => readable, onError))
+      return { effect, come: () => readable.push("x") }
+    })
+    yield* missesNothing(() => {
+      let waiting: (() => void) | undefined
+      let goesOn = false
+      const writable = new Writable({
+        highWaterMark: 1,
+        write: (_chunk, _encoding, done) => goesOn ? done() : void (waiting = done)
+      })
+      const effect = Stream.run(Stream.take(singles, 2), Streams.fromWritable(() => writable, onError))
+      const come = () => {
+        goesOn = true
+        waiting?.()
+      }
+      return { effect, come }
+    })
+  }))
 
 describe("a Sink of a Writable", () => {
   it.live("writes all, ends the Writable, and is done when that has finished", () =>
