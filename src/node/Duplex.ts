@@ -11,6 +11,7 @@ import * as Address from "../Address.ts"
 import type { SystemFailure } from "../ConnectionError.ts"
 import * as Driver from "../Driver.ts"
 import { timersOf } from "../internal/timers.ts"
+import * as Turn from "../internal/turn.ts"
 import type * as Transport from "../Transport.ts"
 import { Batches } from "./internal/batches.ts"
 import { driverOf, receive, StreamDriver } from "./internal/streamDriver.ts"
@@ -48,6 +49,8 @@ class DuplexDriver extends StreamDriver<stream.Duplex> implements Driver.Driver 
     if (!this.flowing) {
       this.flowing = true
       this.stream.on("data", onData)
+      // Before it was handed over: `'end'` does not come again.
+      if (this.stream.readableEnded) Turn.macrotask(Turn.event(() => this.onEnd()))
     }
     this.stream.resume()
   }

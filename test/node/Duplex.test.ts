@@ -79,6 +79,18 @@ describe("a transport of a Duplex", () => {
       yield* transport.abort
     }))
 
+  it.scopedLive("has the end of an input that had ended before", () =>
+    Effect.gen(function*() {
+      const { ours, theirs } = pair()
+      theirs.end()
+      yield* collect(ours)
+      const transport = yield* Duplex.from(ours)
+      assert.isNull(yield* transport.pull)
+      yield* transport.write(bytes("and its answer"))
+      yield* Effect.fork(transport.closeWrite)
+      assert.strictEqual((yield* collect(theirs)).toString(), "and its answer")
+    }))
+
   it.scopedLive("is lost when the stream closes without an end", () =>
     Effect.gen(function*() {
       const { ours } = pair()

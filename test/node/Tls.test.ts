@@ -428,6 +428,18 @@ suite("TLS (skipped: openssl is not installed)", () => {
       return { gate, transport: NetworkLayer.derive(transport, { pull: Effect.zipRight(gate.await, rest) }) }
     }
 
+    it.scopedLive("not, when that is interrupted: a close ends what it lies on as well", () =>
+      Effect.gen(function*() {
+        const [left, right] = yield* memory
+        const [one] = yield* all(client()(left), server()(right))
+        // The peer does not answer.
+        const unwrapping = yield* Effect.fork(one.unwrap)
+        yield* settle
+        yield* Fiber.interrupt(unwrapping)
+        yield* one.close
+        assert.strictEqual((yield* left.closed)._tag, "Clean")
+      }))
+
     for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const) {
       it.scopedLive(`with what the peer has sent behind its close_notify, in ${maxVersion}`, () =>
         Effect.gen(function*() {

@@ -147,6 +147,8 @@ const open = <E>(
   return Effect.flatMap(opened, ({ driver, outer }) => {
     const closing = Effect.sync(() => {
       driver.trusting = true
+      // Of an `unwrap` that has not come to its end.
+      carrier.kept = false
     })
     const derived = NetworkLayer.derive(outer, {
       flush: Effect.zipRight(outer.flush, transport.flush),
