@@ -70,6 +70,9 @@ export class FaultScriptFailed<E = unknown> extends Data.TaggedError("FaultScrip
   /** What `SimNetwork.run` is to be given to see it again. */
   readonly seed: number
   readonly hosts: CheckOptions["hosts"]
+  readonly latency: CheckOptions["latency"]
+  readonly mss: CheckOptions["mss"]
+  readonly traceLimit: CheckOptions["traceLimit"]
   readonly rules: ReadonlyArray<Rule.Rule>
   /** What the program failed with, `SimNetwork.run`'s `Deadlock` included. */
   readonly cause: Cause.Cause<E>
@@ -80,10 +83,14 @@ export class FaultScriptFailed<E = unknown> extends Data.TaggedError("FaultScrip
   readonly checkSeed: number
 }> {
   override get message() {
+    const { hosts, latency, mss, rules, seed, traceLimit } = this
+    const options = Object.entries({ seed, hosts, latency, mss, traceLimit })
+      .filter(([, value]) => value !== undefined)
+      .map(([name, value]) => `  ${name}: ${formatValue(value)},\n`)
     return `The program fails under a fault script (the ${ordinal(this.runs)} that was tried with the seed ` +
       `${this.checkSeed}, shrunk ${this.shrinks} times). See it again with\n\n` +
-      `SimNetwork.run(program, {\n  seed: ${this.seed},\n  hosts: ${formatValue(this.hosts)},\n` +
-      `  rules: ${format(this.rules).replaceAll("\n", "\n  ")}\n})\n\n` +
+      `SimNetwork.run(program, {\n${options.join("")}` +
+      `  rules: ${format(rules).replaceAll("\n", "\n  ")}\n})\n\n` +
       Cause.pretty(this.cause)
   }
 }
@@ -188,22 +195,23 @@ const arbitrariesOf = (options: ScriptOptions): Record<Kind, FastCheck.Arbitrary
 // printing
 // -----------------------------------------------------------------------------
 
-const formatValue = (value: unknown): string =>
-  Array.isArray(value)
-    ? `[${value.map(formatValue).join(", ")}]`
-    : typeof value === "function"
-    ? String(value)
-    : Duration.isDuration(value)
-    ? formatValue(`${Duration.toMillis(value)} millis`)
-    : JSON.stringify(value)
+const formatValue = (value: unknown): string => {
+  if (Array.isArray(value)) return `[${value.map(formatValue).join(", ")}]`
+  if (Duration.isDuration(value)) return Duration.isFinite(value) ? `"${Duration.toMillis(value)} millis"` : "Infinity"
+  if (typeof value === "object" && value !== null) return formatFields(value)
+  if (typeof value === "string") return JSON.stringify(value)
+  return typeof value === "bigint" ? `${value}n` : String(value)
+}
 
-const formatRule = ({ _tag, ...fields }: Rule.Rule): string => {
+const formatFields = (fields: object): string => {
   const shown = Object.entries(fields)
     .filter(([, value]) => value !== undefined)
-    .map(([name, value]) => `${name}: ${formatValue(value)}`)
-  const name = _tag[0]!.toLowerCase() + _tag.slice(1)
-  return `Rule.${name}(${shown.length === 0 ? "{}" : `{ ${shown.join(", ")} }`})`
+    .map(([name, value]) => `${/^[a-z_]\w*$/i.test(name) ? name : JSON.stringify(name)}: ${formatValue(value)}`)
+  return shown.length === 0 ? "{}" : `{ ${shown.join(", ")} }`
 }
+
+const formatRule = ({ _tag, ...fields }: Rule.Rule): string =>
+  `Rule.${_tag[0]!.toLowerCase()}${_tag.slice(1)}(${formatFields(fields)})`
 
 /**
  * The script as the code that makes it.
@@ -303,6 +311,9 @@ export const check = <E, R>(
           new FaultScriptFailed({
             seed,
             hosts: options.hosts,
+            latency: options.latency,
+            mss: options.mss,
+            traceLimit: options.traceLimit,
             rules: [...options.rules ?? [], ...script],
             cause,
             runs,

@@ -190,8 +190,8 @@ export const duplicate = rule("Duplicate")
 
 /**
  * Both ends of a connection get a reset: when so many bytes have passed in the direction that the rule is about
- * (`afterBytes: k`: exactly k bytes are delivered), or `after` so long from its first packet. With neither, at its next packet.
- * (Toxiproxy: reset_peer.)
+ * (`afterBytes: k`: exactly k bytes are delivered, also where some of them are lost first and sent again), or `after` so long
+ * from its first packet, if the rule still holds then. With neither, at its next packet. (Toxiproxy: reset_peer.)
  *
  * @since 0.1.0
  * @category constructors
@@ -199,8 +199,8 @@ export const duplicate = rule("Duplicate")
 export const reset = rule("Reset")
 
 /**
- * Both ends see an orderly end once so many bytes have passed in the direction that the rule is about. (Toxiproxy:
- * limit_data.)
+ * Both ends see an orderly end once so many bytes have passed in the direction that the rule is about: exactly so many, as
+ * with `reset`. (Toxiproxy: limit_data.)
  *
  * @since 0.1.0
  * @category constructors
@@ -208,8 +208,8 @@ export const reset = rule("Reset")
 export const limit = rule("Limit")
 
 /**
- * Data does not get through: it waits until the rule ends, or both ends see an orderly end `closeAfter` so long. (Toxiproxy:
- * timeout.)
+ * Data does not get through: it waits until the rule ends; or both ends see an orderly end, `closeAfter` so long from the first
+ * of it, if the rule still holds then. (Toxiproxy: timeout.)
  *
  * @since 0.1.0
  * @category constructors
@@ -242,7 +242,8 @@ export const unreachable = rule("Unreachable")
 
 /**
  * The host loses its power: its connections and listeners are gone and nobody is told, programs that were booted on it
- * are interrupted. After `for` it starts again, and the programs anew; without it, never.
+ * are interrupted. After `for` it starts again, and the programs anew; without it, never. Under several rules it starts when
+ * the last of them has ended, or by `SimNetwork.restart`.
  *
  * @since 0.1.0
  * @category constructors
@@ -250,7 +251,7 @@ export const unreachable = rule("Unreachable")
 export const crash = rule("Crash")
 
 /**
- * Look-ups of the name, or of all names, go wrong.
+ * Look-ups of the name, in any case, or of all names, go wrong.
  *
  * @since 0.1.0
  * @category constructors
@@ -259,7 +260,7 @@ export const names = rule("Names")
 
 /**
  * The host has no more than so many descriptors: connecting fails with `TooManyOpenFiles`, and what is accepted is closed
- * at once, as libuv does.
+ * at once, as libuv does. Of several limits the least holds.
  *
  * @since 0.1.0
  * @category constructors

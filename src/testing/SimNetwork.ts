@@ -109,9 +109,9 @@ export class SimNetwork extends Context.Tag("effect-transport/testing/SimNetwork
   readonly addressOf: (host: string, port: number, family?: Address.Family) => Address.TcpAddress
   /** The rule holds until the Scope ends. */
   readonly apply: (rule: Rule) => Effect.Effect<void, never, Scope.Scope>
-  /** The host is without power until it is restarted, or the Scope ends. See `Rule.crash`. */
+  /** The host is without power until it is restarted. See `Rule.crash`. */
   readonly crash: (host: string) => Effect.Effect<void>
-  /** The host has power again, and the programs that were booted on it start anew. */
+  /** The host has power again, whatever took it, and the programs that were booted on it start anew. */
   readonly restart: (host: string) => Effect.Effect<void>
   /** Suspends until the host has lost its power, or has none. */
   readonly crashed: (host: string) => Effect.Effect<void>
@@ -184,7 +184,7 @@ export const make = (options: Options = {}): Effect.Effect<SimNetwork["Type"], n
             (remove) => Effect.sync(remove)
           )
         ),
-      crash: (name) => Effect.sync(() => simulation.powerOff(known(name).name)),
+      crash: (name) => Effect.sync(() => simulation.powerOff(known(name).name, "crash")),
       restart: (name) => Effect.sync(() => simulation.powerOn(known(name).name)),
       crashed,
       running,

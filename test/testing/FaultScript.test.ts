@@ -65,6 +65,22 @@ describe("a fault script", () => {
     )
     assert.strictEqual(FaultScript.format([]), "[]")
   })
+
+  it("is printed with numbers that JSON does not know", () => {
+    const script = [
+      Rule.delay({ by: 5_000_000n }),
+      Rule.drop({ for: Infinity }),
+      Rule.stall({ for: Duration.infinity, closeAfter: [1, 500] })
+    ]
+    assert.strictEqual(
+      FaultScript.format(script),
+      `[
+  Rule.delay({ by: 5000000n }),
+  Rule.drop({ for: Infinity }),
+  Rule.stall({ for: Infinity, closeAfter: [1, 500] })
+]`
+    )
+  })
 })
 
 describe("FaultScript.check", () => {
@@ -79,6 +95,35 @@ describe("FaultScript.check", () => {
       assert.include(failure.message, "SimNetwork.run(program, {")
       assert.include(failure.message, "Rule.down({ from: ")
       assert.include(failure.message, "ConnectionRefused")
+    }))
+
+  it.live("finds again by what it tells what only a network with these options shows", () =>
+    Effect.gen(function*() {
+      const slow = Effect.gen(function*() {
+        const sim = yield* SimNetwork.SimNetwork
+        yield* SimNetwork.on(Network.listen(sim.addressOf("a", 80)), "a")
+        yield* SimNetwork.on(Network.connect(sim.addressOf("a", 80)), "b-1").pipe(Effect.timeout("1 second"))
+        assert.fail("it was fast enough")
+      }).pipe(Effect.catchTag("TimeoutException", () => Effect.fail("too slow")))
+      const failure = yield* Effect.flip(FaultScript.check(slow, {
+        hosts: { a: {}, "b-1": { maxDescriptors: Infinity } },
+        latency: ["1 second", Duration.seconds(2)],
+        mss: 500,
+        traceLimit: 10,
+        runs: 1
+      }))
+      assert.include(
+        failure.message,
+        `SimNetwork.run(program, {
+  seed: ${failure.seed},
+  hosts: { a: {}, "b-1": { maxDescriptors: Infinity } },
+  latency: ["1 second", "2000 millis"],
+  mss: 500,
+  traceLimit: 10,
+  rules: []
+})`
+      )
+      assert.strictEqual(yield* Effect.flip(SimNetwork.run(Effect.scoped(slow), failure)), "too slow")
     }))
 
   it.live("tries the same scripts for the same seed", () =>

@@ -4,6 +4,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import type * as Scope from "effect/Scope"
 import { concat } from "../../src/internal/bytes.ts"
 import * as Network from "../../src/Network.ts"
 import * as Rule from "../../src/testing/Rule.ts"
@@ -260,6 +261,36 @@ describe("Rule", () => {
       })))
     }))
 
+  const isFirstData = ({ kind, offset }: Rule.Packet) => kind === "DATA" && offset === 0
+
+  /** How many bytes come, of 20,000 the first of which are lost once, and what comes then. */
+  const cut = (rule: Rule.Rule) =>
+    simulated(
+      Effect.scoped(Effect.gen(function*() {
+        const { client, server } = yield* connected
+        yield* client.write(bytes(20_000))
+        yield* client.closeWrite
+        const exit = yield* Effect.either(readAll(server))
+        return [server.stats().bytesRead, exit._tag === "Left" ? exit.left._tag : "end"]
+      })),
+      { rules: [Rule.drop({ from: "client", for: "100 millis", matching: isFirstData }), rule] }
+    )
+
+  // In the first segment, in one behind it, just where they end, and beyond.
+  for (const k of [0, 100, 5000, 20_000, 20_001]) {
+    const delivered = Math.min(k, 20_000)
+    it.live(`reset: after exactly ${k} bytes, also where the first are lost and sent again`, () =>
+      Effect.gen(function*() {
+        const end = k > 20_000 ? "end" : "ConnectionReset"
+        assert.deepStrictEqual(yield* cut(Rule.reset({ from: "client", afterBytes: k })), [delivered, end])
+      }))
+
+    it.live(`limit: after exactly ${k} bytes, also where the first are lost and sent again`, () =>
+      Effect.gen(function*() {
+        assert.deepStrictEqual(yield* cut(Rule.limit({ from: "client", bytes: k })), [delivered, "end"])
+      }))
+  }
+
   it.live("reset: after a time", () =>
     Effect.gen(function*() {
       yield* simulated(Effect.scoped(Effect.gen(function*() {
@@ -270,6 +301,38 @@ describe("Rule", () => {
         const time = yield* timed(Effect.flip(readAll(server)))
         assert.closeTo(time, 1010, 110)
       })))
+    }))
+
+  it.live("reset: after a time also of a connection on which nothing happens", () =>
+    Effect.gen(function*() {
+      const program = Effect.scoped(Effect.gen(function*() {
+        const { client, server } = yield* connected
+        const failures = yield* Effect.all([Effect.flip(client.pull), Effect.flip(server.pull)], {
+          concurrency: "unbounded"
+        })
+        assert.deepStrictEqual(failures.map(({ _tag }) => _tag), ["ConnectionReset", "ConnectionReset"])
+        assert.strictEqual(yield* Clock.currentTimeMillis, 1010)
+      }))
+      yield* simulated(program, { rules: [Rule.reset({ after: "1 second" })] })
+    }))
+
+  it.live("reset: after a time an attempt that nobody has answered is refused when it comes again", () =>
+    Effect.gen(function*() {
+      const attempt = Effect.scoped(Effect.flip(connected))
+      const rules = [Rule.reset({ after: "500 millis" }), Rule.drop({ for: "900 millis" })]
+      assert.strictEqual((yield* simulated(attempt, { rules }))._tag, "ConnectionRefused")
+      assert.strictEqual(yield* simulated(timed(attempt), { rules }), 1010)
+    }))
+
+  it.live("reset: not after a time by which the rule has ended", () =>
+    Effect.gen(function*() {
+      const program = Effect.scoped(Effect.gen(function*() {
+        const { client, server } = yield* connected
+        yield* Effect.sleep("5 seconds")
+        yield* client.write(bytes(1))
+        assert.deepStrictEqual(yield* server.pull, bytes(1))
+      }))
+      yield* simulated(program, { rules: [Rule.reset({ after: "2 seconds", for: "1 second" })] })
     }))
 
   it.live("limit: an orderly end for both after so many bytes", () =>
@@ -303,6 +366,24 @@ describe("Rule", () => {
         assert.strictEqual(server.stats().bytesRead, 0)
         assert.strictEqual(yield* client.pull, null)
       })))
+    }))
+
+  it.live("stall: does not end the connection once it has ended itself, in time or with its Scope", () =>
+    Effect.gen(function*() {
+      const stalled = (stall: Effect.Effect<void, never, SimNetwork.SimNetwork | Scope.Scope>) =>
+        simulated(Effect.scoped(Effect.gen(function*() {
+          const { client, server } = yield* connected
+          yield* Effect.scoped(
+            stall.pipe(Effect.zipRight(client.write(bytes(1))), Effect.zipRight(Effect.sleep("2 seconds")))
+          )
+          yield* Effect.sleep("10 seconds")
+          assert.deepStrictEqual(yield* server.pull, bytes(1))
+          yield* server.write(bytes(2))
+          assert.deepStrictEqual(yield* client.pull, bytes(2))
+        })))
+      const apply = (rule: Rule.Rule) => Effect.flatMap(SimNetwork.SimNetwork, (sim) => sim.apply(rule))
+      yield* stalled(apply(Rule.stall({ for: "1 second", closeAfter: "5 seconds" })))
+      yield* stalled(apply(Rule.stall({ closeAfter: "5 seconds" })))
     }))
 
   it.live("slowClose: the end comes later than the data", () =>
@@ -370,6 +451,7 @@ describe("Rule", () => {
       assert.strictEqual(yield* simulated(resolve), "10.0.0.2:0 [fd00::2]:0")
       assert.strictEqual(yield* withRule(Rule.names({ fails: "NXDOMAIN" })), "HostNotFound")
       assert.strictEqual(yield* withRule(Rule.names({ name: "server", fails: "SERVFAIL" })), "ResolverUnavailable")
+      assert.strictEqual(yield* withRule(Rule.names({ name: "SERVER", fails: "SERVFAIL" })), "ResolverUnavailable")
       assert.strictEqual(yield* withRule(Rule.names({ name: "other", fails: "SERVFAIL" })), "10.0.0.2:0 [fd00::2]:0")
       assert.strictEqual(yield* withRule(Rule.names({ answers: ["10.0.0.9"] })), "10.0.0.9:0")
       assert.strictEqual(yield* simulated(timed(resolve), { rules: [Rule.names({ by: "5 seconds" })] }), 5000)
@@ -389,5 +471,27 @@ describe("Rule", () => {
         assert.strictEqual(yield* client.pull, null)
         assert.strictEqual(listener.stats().connected, 1)
       })))
+    }))
+
+  it.live("descriptors: of several limits the least holds, and the end of one lifts no other", () =>
+    Effect.gen(function*() {
+      const descriptors = (limit: number, duration: Duration.DurationInput) =>
+        Rule.descriptors({ host: "client", limit, for: duration })
+      const program = Effect.scoped(Effect.gen(function*() {
+        const { listener } = yield* connected
+        const attempt = Effect.match(Effect.scoped(SimNetwork.on(Network.connect(listener.address), "client")), {
+          onFailure: ({ _tag }) => _tag,
+          onSuccess: () => "connected"
+        })
+        const each = Effect.zipRight(Effect.sleep("1 second"), attempt)
+        return yield* Effect.all([each, each, each, each])
+      }))
+      const rules = [descriptors(1, "2500 millis"), descriptors(1, "1500 millis"), descriptors(5, "3500 millis")]
+      assert.deepStrictEqual(yield* simulated(program, { rules }), [
+        "TooManyOpenFiles",
+        "TooManyOpenFiles",
+        "connected",
+        "connected"
+      ])
     }))
 })

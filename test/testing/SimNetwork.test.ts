@@ -135,6 +135,36 @@ describe("hosts", () => {
       assert.strictEqual(starts, 2)
     })))
 
+  it.live("that crashed have power again when they are restarted, however often and by whatever they crashed", () =>
+    run(Effect.gen(function*() {
+      const sim = yield* SimNetwork.SimNetwork
+      yield* sim.apply(Rule.crash({ host: "server" }))
+      yield* sim.crash("server")
+      yield* sim.crash("server")
+      yield* sim.restart("server")
+      yield* listen()
+      yield* connect()
+    })))
+
+  it.live("that crash again after their restart stay without power when a rule of before ends", () =>
+    run(Effect.gen(function*() {
+      const sim = yield* SimNetwork.SimNetwork
+      yield* sim.apply(Rule.crash({ host: "server", for: "2 seconds" }))
+      yield* sim.restart("server")
+      yield* sim.crash("server")
+      yield* Effect.sleep("3 seconds")
+      assert.include(yield* Effect.flip(listen()), { code: "ENETDOWN" })
+    })))
+
+  it.live("that a rule and the program have crashed stay without power when the rule ends", () =>
+    run(Effect.gen(function*() {
+      const sim = yield* SimNetwork.SimNetwork
+      yield* Effect.scoped(Effect.zipRight(sim.apply(Rule.crash({ host: "server" })), sim.crash("server")))
+      assert.include(yield* Effect.flip(listen()), { code: "ENETDOWN" })
+      yield* sim.restart("server")
+      yield* listen()
+    })))
+
   it.scopedLive("end their programs with the Scope, interrupted at every step", () =>
     Effect.gen(function*() {
       const { points } = yield* sweep({
@@ -514,6 +544,49 @@ describe("whatever the network does for a while", () => {
       })
       return run(body, {
         rules: [...rules, ending],
+        seed,
+        latency: ["1 millis", "50 millis"],
+        hosts: { client: buffers, server: buffers }
+      })
+    },
+    { fastCheck: { numRuns: thorough ? 10_000 : 300 }, timeout: thorough ? 1_200_000 : 60_000 }
+  )
+
+  const cuts = FastCheck.record({ from: FastCheck.constant("client"), bytes: millis(20_000) })
+
+  it.effect.prop(
+    "and a cut as well: exactly so many bytes arrive, and then what it is that cuts",
+    {
+      rules,
+      cut: FastCheck.oneof(
+        cuts.map(Rule.limit),
+        cuts.map(({ bytes, from }) => Rule.reset({ from, afterBytes: bytes }))
+      ),
+      first: FastCheck.boolean(),
+      fromClient: writes,
+      buffers,
+      seed: FastCheck.nat()
+    },
+    ({ buffers, cut, first, fromClient, rules, seed }) => {
+      const at = cut._tag === "Limit" ? cut.bytes : cut._tag === "Reset" ? cut.afterBytes! : assert.fail()
+      const all = expected(fromClient)
+      const body = Effect.gen(function*() {
+        const listener = yield* listen(patient)
+        const client = yield* connect(patient)
+        yield* Effect.fork(Effect.ignore(send(client, fromClient)))
+        // Of a cut at the first byte the server may hear before it hears of the connection.
+        const server = yield* Effect.timeoutOption(listener.accept, "1 hour")
+        if (server._tag === "None") return assert.isTrue(at === 0 && cut._tag === "Reset")
+        const input: Array<Uint8Array> = []
+        const exit = yield* Effect.either(server.value.forEach((chunk) => Effect.sync(() => input.push(chunk))))
+        assert.isTrue(Buffer.concat(input).equals(all.subarray(0, at)))
+        assert.strictEqual(
+          exit._tag === "Left" ? exit.left._tag : "end",
+          cut._tag === "Reset" && at <= all.length ? "ConnectionReset" : "end"
+        )
+      })
+      return run(body, {
+        rules: first ? [cut, ...rules] : [...rules, cut],
         seed,
         latency: ["1 millis", "50 millis"],
         hosts: { client: buffers, server: buffers }

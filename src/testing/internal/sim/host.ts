@@ -43,8 +43,8 @@ export class Host implements Kernel {
   readonly transmit: (segment: Segment) => void
   readonly initialSequence: () => number
   up = true
-  /** Once more than this there is none, by a rule. */
-  maxDescriptors: number
+  /** More than the least of these it does not have, by rules. */
+  readonly descriptorLimits = new Map<unknown, number>()
   private readonly listeners = new Map<string, Bound>()
   private readonly connections = new Map<string, TcpConnection>()
   /** Connections whose port the kernel chose: without SO_REUSEADDR, nobody else binds it. */
@@ -60,7 +60,6 @@ export class Host implements Kernel {
     this.settings = settings
     this.name = settings.name
     this.agenda = agenda
-    this.maxDescriptors = settings.maxDescriptors
     this.nextPort = settings.ephemeralPorts[0]
     this.transmit = (segment) => wire.transmit(this, segment)
     this.initialSequence = wire.initialSequence
@@ -85,7 +84,7 @@ export class Host implements Kernel {
   // --- descriptors -----------------------------------------------------------------
 
   takeDescriptor(): boolean {
-    if (this.descriptors >= this.maxDescriptors) return false
+    if (this.descriptors >= Math.min(this.settings.maxDescriptors, ...this.descriptorLimits.values())) return false
     this.descriptors++
     return true
   }

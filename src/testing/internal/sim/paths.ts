@@ -4,8 +4,9 @@
  * @internal
  */
 import type { Host } from "./host.ts"
+import type { Ending } from "./rulebook.ts"
 import type { Segment } from "./segment.ts"
-import { tuple } from "./segment.ts"
+import { lengthOf, tuple } from "./segment.ts"
 
 /** One direction of a connection. */
 export interface Flow {
@@ -13,6 +14,10 @@ export interface Flow {
   readonly first: number
   /** What the receiver expects next, once all that is under way has arrived. */
   next: number
+  /** What has passed behind something that was lost. */
+  readonly early: Set<Segment>
+  /** The end of the direction has passed, with all that is before it. */
+  ended: boolean
   /** Nothing arrives before this: packets of a flow do not overtake each other. */
   lastArrival: number
   /** When a rule that counts time has seen it first. */
@@ -33,7 +38,7 @@ export interface Path {
   readonly server: End
   readonly flows: Map<string, Flow>
   /** A rule has cut it: from now on it is answered in the place of its ends. */
-  severed: "reset" | "closed" | undefined
+  severed: Ending | undefined
 }
 
 export class Paths {
@@ -74,8 +79,30 @@ export const flowOf = (path: Path, segment: Segment): Flow => {
   let flow = path.flows.get(key)
   if (flow === undefined) {
     const first = segment.sequence + (segment.syn ? 1 : 0)
-    flow = { first, next: first, lastArrival: 0, seen: new Map() }
+    flow = { first, next: first, early: new Set(), ended: false, lastArrival: 0, seen: new Map() }
     path.flows.set(key, flow)
   }
   return flow
 }
+
+/** The segment has passed. One behind a gap counts when the gap is filled. */
+export const advance = (flow: Flow, segment: Segment): void => {
+  if (lengthOf(segment) === 0) return
+  flow.early.add(segment)
+  if (segment.sequence > flow.next) return
+  for (let following = followingOf(flow); following !== undefined; following = followingOf(flow)) {
+    flow.early.delete(following)
+    const end = following.sequence + lengthOf(following)
+    if (end <= flow.next) continue
+    flow.next = end
+    flow.ended = following.fin === true
+  }
+}
+
+const followingOf = (flow: Flow): Segment | undefined => {
+  for (const segment of flow.early) if (segment.sequence <= flow.next) return segment
+  return undefined
+}
+
+/** Bytes that have passed, and none before them is missing. */
+export const passedOf = (flow: Flow): number => flow.next - flow.first - (flow.ended ? 1 : 0)

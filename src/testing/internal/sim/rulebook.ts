@@ -18,6 +18,9 @@ interface Active {
   readonly busyUntil: Map<string, number>
 }
 
+/** How both ends of a connection see it end. */
+export type Ending = "reset" | "closed"
+
 /** What becomes of one packet. */
 export interface Passage {
   delay: number
@@ -27,8 +30,8 @@ export interface Passage {
   /** The sizes of the pieces that its payload comes in, and the time from one to the next. */
   pieces: ReadonlyArray<number> | undefined
   gap: number
-  /** Payload up to here passes, and then both ends are told. */
-  cut: { readonly at: number; readonly how: "reset" | "closed" } | undefined
+  /** Of its flow no more than so many bytes pass; once they have, both ends are told. */
+  cut: { readonly at: number; readonly how: Ending } | undefined
 }
 
 /** What a name server says. */
@@ -37,17 +40,19 @@ export type Answer = ReadonlyArray<string> | "NXDOMAIN" | "SERVFAIL"
 export const millis = (duration: Duration.DurationInput | undefined, otherwise: number): number =>
   duration === undefined ? otherwise : Duration.toMillis(duration)
 
+type EndLater = (path: Path, after: number, how: Ending, holds: () => boolean) => void
+
 export class Rulebook {
   private readonly now: () => number
   private readonly chance: Chance
-  /** The connection is to be ended so long from now. */
-  private readonly closeLater: (path: Path, after: number) => void
+  /** The connection is to be ended so long from now, if that still holds then. */
+  private readonly endLater: EndLater
   private rules: ReadonlyArray<Active> = []
 
-  constructor(now: () => number, chance: Chance, closeLater: (path: Path, after: number) => void) {
+  constructor(now: () => number, chance: Chance, endLater: EndLater) {
     this.now = now
     this.chance = chance
-    this.closeLater = closeLater
+    this.endLater = endLater
   }
 
   /** Gives what takes it back. */
@@ -60,16 +65,16 @@ export class Rulebook {
     }
   }
 
-  private *applying(): Iterable<Active> {
+  private applying(): ReadonlyArray<Active> {
     const now = this.now()
-    for (const active of this.rules) if (active.from <= now && now < active.until) yield active
+    return this.rules.filter((active) => active.from <= now && now < active.until)
   }
 
   /** What is said of a name, and after how long, if without rules it were this. */
   answer(name: string, answer: Answer): { readonly after: number; readonly answer: Answer } {
     let said = { after: 0, answer }
     for (const { rule } of this.applying()) {
-      if (rule._tag !== "Names" || rule.name !== undefined && rule.name !== name) continue
+      if (rule._tag !== "Names" || rule.name !== undefined && rule.name.toLowerCase() !== name.toLowerCase()) continue
       said = { after: said.after + millis(rule.by, 0), answer: rule.fails ?? rule.answers ?? said.answer }
     }
     return said
@@ -118,16 +123,14 @@ export class Rulebook {
         case "Unreachable":
           return void (passage.fate = "unreachable")
         case "Reset":
-          this.judgeReset(rule, active, packet, flow, passage)
+          this.judgeReset(rule, active, packet, path, flow, passage)
           break
         case "Limit":
-          if (packet.offset + packet.payload.length >= rule.bytes && packet.payload.length > 0) {
-            passage.cut = { at: Math.max(0, rule.bytes - packet.offset), how: "closed" }
-          }
+          cutAt(rule.bytes, "closed", packet, passage)
           break
         case "Stall":
           if (packet.payload.length === 0 && packet.kind !== "FIN") break
-          this.judgeStall(millis(rule.closeAfter, Infinity), active, path, flow)
+          this.endAfter(millis(rule.closeAfter, Infinity), "closed", active, path, flow)
           return void (passage.fate = "lost")
       }
     }
@@ -137,25 +140,32 @@ export class Rulebook {
     rule: Extract<Rule, { readonly _tag: "Reset" }>,
     active: Active,
     packet: Packet,
+    path: Path | undefined,
     flow: Flow | undefined,
     passage: Passage
   ): void {
-    if (flow === undefined || packet.kind === "RST") return
-    if (rule.afterBytes !== undefined) {
-      if (packet.payload.length > 0 && packet.offset + packet.payload.length >= rule.afterBytes) {
-        passage.cut = { at: Math.max(0, rule.afterBytes - packet.offset), how: "reset" }
-      }
-      return
+    if (packet.kind === "RST") return
+    if (rule.afterBytes !== undefined) return cutAt(rule.afterBytes, "reset", packet, passage)
+    const { after } = rule
+    if (after === undefined || this.now() >= this.endAfter(Duration.toMillis(after), "reset", active, path, flow)) {
+      passage.cut = { at: 0, how: "reset" }
     }
-    const since = flow.seen.get(active) ?? this.now()
-    flow.seen.set(active, since)
-    if (this.now() >= since + millis(rule.after, 0)) passage.cut = { at: 0, how: "reset" }
   }
 
-  private judgeStall(closeAfter: number, active: Active, path: Path | undefined, flow: Flow | undefined): void {
-    if (flow === undefined || path === undefined || flow.seen.has(active)) return
+  /** So long after the rule has seen the first packet of a flow, the connection ends; gives when. */
+  private endAfter(
+    after: number,
+    how: Ending,
+    active: Active,
+    path: Path | undefined,
+    flow: Flow | undefined
+  ): number {
+    if (flow === undefined || path === undefined) return Infinity
+    const since = flow.seen.get(active)
+    if (since !== undefined) return since + after
     flow.seen.set(active, this.now())
-    this.closeLater(path, closeAfter)
+    this.endLater(path, after, how, () => this.applying().includes(active))
+    return this.now() + after
   }
 
   private sliced(length: number, size: number, variation: number): ReadonlyArray<number> {
@@ -168,6 +178,12 @@ export class Rulebook {
     } while (left > 0)
     return pieces
   }
+}
+
+/** The end of a direction is cut like data: it must not pass where data before it does not. */
+const cutAt = (at: number, how: Ending, packet: Packet, passage: Passage): void => {
+  if (packet.kind !== "DATA" && packet.kind !== "FIN") return
+  if (passage.cut === undefined || at <= passage.cut.at) passage.cut = { at, how }
 }
 
 const isOf = (side: Side, host: string): boolean => typeof side === "string" ? side === host : side.includes(host)

@@ -13,8 +13,8 @@ import { History } from "./history.ts"
 import type { Settings } from "./host.ts"
 import { Host } from "./host.ts"
 import type { Flow, Path } from "./paths.ts"
-import { flowOf, Paths } from "./paths.ts"
-import type { Answer, Passage } from "./rulebook.ts"
+import { advance, flowOf, passedOf, Paths } from "./paths.ts"
+import type { Answer, Ending, Passage } from "./rulebook.ts"
 import { millis, Rulebook } from "./rulebook.ts"
 import type { Segment } from "./segment.ts"
 import { kindOf, lengthOf, nothing, resetFor, tuple } from "./segment.ts"
@@ -32,7 +32,8 @@ export class Simulation {
   private readonly chance: Chance
   private readonly rulebook: Rulebook
   private readonly latency: readonly [least: number, most: number]
-  private readonly crashes = new Map<string, number>()
+  /** Why hosts are without power. */
+  private readonly crashes = new Map<string, Set<unknown>>()
   private readonly powerListeners = new Set<(host: Host) => void>()
 
   constructor(
@@ -45,7 +46,7 @@ export class Simulation {
   ) {
     this.agenda = new Agenda(clock)
     this.chance = new Chance(options.seed)
-    this.rulebook = new Rulebook(() => this.now, this.chance, (path, after) => this.closeLater(path, after))
+    this.rulebook = new Rulebook(() => this.now, this.chance, (...end) => this.endLater(...end))
     this.latency = options.latency
     this.history = new History(options.traceLimit)
   }
@@ -78,15 +79,12 @@ export class Simulation {
 
   private scheduleCrash({ at, for: duration, host: name }: Extract<Rule, { readonly _tag: "Crash" }>): () => void {
     const after = millis(at, 0)
-    let down = false
+    const reason = {}
     const restore = () => {
-      if (down) this.powerOn(name)
-      down = false
+      const reasons = this.crashes.get(name)
+      if (reasons?.delete(reason) && reasons.size === 0) this.powerOn(name)
     }
-    const off = this.inTime(after, () => {
-      down = true
-      this.powerOff(name)
-    })
+    const off = this.inTime(after, () => this.powerOff(name, reason))
     const on = this.agenda.schedule(after + millis(duration, Infinity), restore)
     return () => {
       off.run = on.run = undefined
@@ -103,13 +101,10 @@ export class Simulation {
 
   private scheduleDescriptors(rule: Extract<Rule, { readonly _tag: "Descriptors" }>): () => void {
     const after = millis(rule.at, 0)
-    const host = this.hosts.get(rule.host)!
-    const restore = () => {
-      host.maxDescriptors = host.settings.maxDescriptors
-    }
-    const begin = this.inTime(after, () => {
-      host.maxDescriptors = rule.limit
-    })
+    const { descriptorLimits } = this.hosts.get(rule.host)!
+    const key = {}
+    const restore = () => void descriptorLimits.delete(key)
+    const begin = this.inTime(after, () => void descriptorLimits.set(key, rule.limit))
     const end = this.agenda.schedule(after + millis(rule.for, Infinity), restore)
     return () => {
       begin.run = end.run = undefined
@@ -119,12 +114,12 @@ export class Simulation {
 
   // --- power ---------------------------------------------------------------------------
 
-  /** A host may be down for several reasons; it comes up when none is left. */
-  powerOff(name: string): void {
+  /** A host may be down for several reasons; it comes up when none is left, or when it is told to. */
+  powerOff(name: string, reason: unknown): void {
     const host = this.hosts.get(name)!
-    const reasons = this.crashes.get(name) ?? 0
-    this.crashes.set(name, reasons + 1)
-    if (reasons > 0) return
+    const reasons = this.crashes.get(name) ?? new Set()
+    this.crashes.set(name, reasons.add(reason))
+    if (!host.up) return
     this.history.note({ _tag: "Crash", at: this.now, host: name })
     host.up = false
     // First, so that a program is interrupted by the crash, and does not fail by what the crash does to its connections.
@@ -133,11 +128,9 @@ export class Simulation {
   }
 
   powerOn(name: string): void {
-    const reasons = (this.crashes.get(name) ?? 0) - 1
-    if (reasons < 0) return
-    this.crashes.set(name, reasons)
-    if (reasons > 0) return
     const host = this.hosts.get(name)!
+    this.crashes.delete(name)
+    if (host.up) return
     host.up = true
     this.history.note({ _tag: "Restart", at: this.now, host: name })
     for (const notify of this.powerListeners) notify(host)
@@ -195,18 +188,36 @@ export class Simulation {
       }
       return
     }
-    if (passage.cut !== undefined && path !== undefined) return this.sever(path, from, to, segment, passage.cut)
+    const { cut } = passage
+    if (cut === undefined || path === undefined || flow === undefined) {
+      return this.pass(from, to, segment, flow, passage)
+    }
+    // Without any, nothing of the packet passes, not even what it acknowledges.
+    const room = Math.max(0, cut.at - packet.offset)
+    const fits = lengthOf(segment) <= room
+    if (room > 0) this.pass(from, to, pieceOf(segment, 0, room, fits), flow, passage)
+    if (room === 0 || !fits) this.record(pieceOf(segment, room, Infinity, true), packet, "lost", undefined)
+    if (passedOf(flow) >= cut.at) this.sever(path, from, to, segment, cut.how)
+  }
+
+  private pass(
+    from: Host,
+    to: Host,
+    segment: Segment,
+    flow: Flow | undefined,
+    { copyAfter, delay, gap, pieces }: Passage
+  ): void {
     let at = 0
-    let extra = passage.delay
-    for (const size of passage.pieces ?? [segment.payload.length]) {
-      const last = at + size === segment.payload.length
+    let extra = delay
+    for (const size of pieces ?? [segment.payload.length]) {
+      const last = at + size >= segment.payload.length
       this.deliver(from, to, pieceOf(segment, at, size, last), flow, extra)
+      // What is cut has fewer of them.
+      if (last) break
       at += size
-      extra += passage.gap
+      extra += gap
     }
-    if (passage.copyAfter !== undefined) {
-      this.deliver(from, to, segment, undefined, passage.delay + passage.copyAfter, "copied")
-    }
+    if (copyAfter !== undefined) this.deliver(from, to, segment, undefined, delay + copyAfter, "copied")
   }
 
   private refuse(from: Host, to: Host, segment: Segment, delay: number): void {
@@ -215,17 +226,8 @@ export class Simulation {
 
   // --- a connection that is cut ----------------------------------------------------------
 
-  private sever(path: Path, from: Host, to: Host, segment: Segment, { at, how }: NonNullable<Passage["cut"]>): void {
+  private sever(path: Path, from: Host, to: Host, segment: Segment, how: Ending): void {
     const isAttempt = segment.syn === true && segment.ack === undefined
-    if (at > 0) {
-      this.deliver(from, to, pieceOf(segment, 0, at, false), flowOf(path, segment), this.journey(from, to))
-    }
-    this.record(
-      pieceOf(segment, at, segment.payload.length - at, true),
-      { from: from.name, to: to.name },
-      "lost",
-      undefined
-    )
     // There is nothing yet that could be cut.
     if (isAttempt) return this.refuse(from, to, segment, this.journey(from, to))
     path.severed = how
@@ -233,7 +235,7 @@ export class Simulation {
   }
 
   /** Both ends learn of it as if the other one had done it. */
-  private tellBoth(path: Path, how: "reset" | "closed"): void {
+  private tellBoth(path: Path, how: Ending): void {
     const { client, server } = path
     for (const [here, there] of [[client, server], [server, client]] as const) {
       const flow = path.flows.get(tuple(there.address, here.address))
@@ -254,7 +256,7 @@ export class Simulation {
   }
 
   /** What a proxy would say that has closed both of its connections. */
-  private answerFor(path: Path, how: "reset" | "closed", from: Host, to: Host, segment: Segment): void {
+  private answerFor(path: Path, how: Ending, from: Host, to: Host, segment: Segment): void {
     this.record(segment, { from: from.name, to: to.name }, "lost", undefined)
     const flow = path.flows.get(tuple(segment.destination, segment.source))
     // Until it has heard of the end, what it sends meets nobody; it comes again.
@@ -263,11 +265,13 @@ export class Simulation {
     this.deliver(to, from, { ...answer, sequence: flow.next }, flow, this.journey(to, from), "forged")
   }
 
-  private closeLater(path: Path, after: number): void {
+  private endLater(path: Path, after: number, how: Ending, holds: () => boolean): void {
     this.agenda.schedule(after, () => {
-      if (path.severed !== undefined || !this.paths.isCurrent(path)) return
-      path.severed = "closed"
-      this.tellBoth(path, "closed")
+      if (path.severed !== undefined || !this.paths.isCurrent(path) || !holds()) return
+      // An attempt that nobody has answered: when it comes again, it is refused.
+      if (path.flows.size < 2) return
+      path.severed = how
+      this.tellBoth(path, how)
     })
   }
 
@@ -285,7 +289,7 @@ export class Simulation {
     let arrives = now + delay
     if (flow !== undefined) {
       arrives = flow.lastArrival = Math.max(arrives, flow.lastArrival)
-      flow.next = Math.max(flow.next, segment.sequence + lengthOf(segment))
+      advance(flow, segment)
     }
     this.record(segment, { from: from.name, to: to.name }, fate, arrives)
     this.agenda.schedule(arrives - now, () => to.receive(segment), lengthOf(segment) === 0 && segment.rst === undefined)

@@ -396,7 +396,8 @@ export class TcpConnection implements Driver {
 
   /** In its place; the first `known` of its bytes have been accepted before. */
   private accept(segment: Segment, known: number): void {
-    if (this.state !== "ESTABLISHED") return
+    // RFC 9293 §3.10.7.4: nothing comes after the peer's end.
+    if (this.state !== "ESTABLISHED" || this.finReceived) return
     const room = Math.max(0, this.kernel.receiveBuffer - this.input.length)
     const payload = segment.payload.subarray(known, known + room)
     if (payload.length > 0) {

@@ -286,6 +286,15 @@ for (const state of Object.keys(ways)) {
       assert.deepStrictEqual([bench.log.slice(0, -1).join(""), bench.log.at(-1)], ["abc", "end"])
     })
 
+    it("gives nothing that lies behind the end", () => {
+      if (expected === 502) return
+      const bench = inState(state)
+      bench.hear(data(502, "b"))
+      bench.hear(data(501, "", { fin: true }))
+      bench.hear(data(502, "c"))
+      assert.deepStrictEqual(bench.log, ["end"])
+    })
+
     it("gives what overlaps once", () => {
       if (expected === 502) return
       const bench = inState(state)
