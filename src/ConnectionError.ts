@@ -85,6 +85,8 @@ export interface ConnectDetail {
  */
 export interface ResolveDetail {
   readonly host: string
+  /** Addresses of this family alone were asked for, as one to bind to asks for its own. */
+  readonly family?: Address.Family | undefined
   readonly code: string | undefined
   readonly cause: unknown
 }
@@ -296,7 +298,8 @@ export class ConnectTimeout extends Data.TaggedError("ConnectTimeout")<{
  */
 export class HostNotFound extends Data.TaggedError("HostNotFound")<ResolveDetail> {
   override get message() {
-    return `Cannot find the host "${this.host}": no address is known for this name${because(this)}.`
+    const address = this.family === undefined ? "address" : `${this.family} address`
+    return `Cannot find the host "${this.host}": no ${address} is known for this name${because(this)}.`
   }
 }
 
@@ -807,8 +810,12 @@ export const fromConnectFailure = (
  * @since 0.1.0
  * @category errno table
  */
-export const fromResolveFailure = (failure: SystemFailure, host: string): HostNotFound | ResolverUnavailable => {
-  const detail = { host, code: failure.code, cause: failure.cause }
+export const fromResolveFailure = (
+  failure: SystemFailure,
+  host: string,
+  family?: Address.Family
+): HostNotFound | ResolverUnavailable => {
+  const detail = { host, family, code: failure.code, cause: failure.cause }
   return find("resolve", failure)?.tag === "HostNotFound" ? new HostNotFound(detail) : new ResolverUnavailable(detail)
 }
 

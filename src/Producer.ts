@@ -8,6 +8,7 @@
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
 import type * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
@@ -23,7 +24,7 @@ import * as Address from "./Address.ts"
 import type { WriteAfterEnd } from "./ConnectionError.ts"
 import * as Driver from "./Driver.ts"
 import { Handover } from "./internal/handover.ts"
-import { refusal, Registered } from "./internal/registered.ts"
+import { awaitWriters, drain, refusal, Registered } from "./internal/registered.ts"
 import * as NetworkLayer from "./NetworkLayer.ts"
 import * as Transport from "./Transport.ts"
 
@@ -95,9 +96,10 @@ export interface Consumer<out E> {
   ) => Effect.Effect<Registration<E | E2>, E | ProducerRegistered, R | Scope.Scope>
 
   /**
-   * Closes gracefully, by one rule for every kind of producer: drains the source that is registered, then closes the
-   * transport. A source that has not ended within `drainTimeout` is stopped, and the connection is aborted. Suspends until all
-   * that is done; never fails. Interrupted while the source is drained, it changes nothing.
+   * Closes gracefully, by one rule for every kind of producer: drains the source that is registered, lets the writes that
+   * wait for room go first, then closes the transport. A source that has not ended within `drainTimeout` is stopped, and the
+   * connection is aborted, as it is if writes still wait then. Suspends until all that is done; never fails. Interrupted
+   * before the transport is closed, it changes nothing.
    */
   readonly close: Effect.Effect<void>
 }
@@ -110,13 +112,15 @@ export interface Consumer<out E> {
  */
 export interface Registration<out E> {
   /**
-   * The source has come to its end. What it wrote is still being sent; another producer may be registered. Idempotent.
+   * The source has come to its end, and is told nothing more. What it wrote is still being sent, also what waits for room;
+   * another producer may be registered. Never suspends; idempotent.
    */
   readonly unregister: Effect.Effect<void>
 
   /**
-   * Completes when the source has ended. Fails with what a pull producer failed with, by which the connection is aborted,
-   * and with the loss after which the producer was stopped. It is interrupted by a Scope that ended with a failure before.
+   * Completes when the source has ended, and all that it wrote before is accepted. Fails with what a pull producer failed
+   * with, by which the connection is aborted, and with the loss that came before the end. It is interrupted by a Scope that
+   * ended with a failure before.
    */
   readonly ended: Effect.Effect<void, E>
 }
@@ -253,7 +257,13 @@ export const consumer = <E>(
       }
       return Effect.uninterruptible(Effect.flatMap(Effect.context<R>(), registering))
     },
-    close: Effect.suspend(() => Effect.zipRight(current === undefined ? Effect.void : current.drain, transport.close))
+    close: Effect.suspend(() => {
+      const ended = current === undefined ? Effect.void : Effect.exit(current.ended)
+      return Effect.zipRight(
+        drain(transport, drainTimeout, Effect.zipRight(ended, awaitWriters(transport))),
+        transport.close
+      )
+    })
   }
 }
 
@@ -271,11 +281,11 @@ export const fromStream = <E, R>(
     const scope = yield* Scope.fork(yield* Effect.scope, ExecutionStrategy.sequential)
     const context = yield* Effect.context<R>()
     const next = yield* Scope.extend(Stream.toPull(stream), scope)
-    const rest: Array<Uint8Array> = []
+    let rest = Chunk.empty<Uint8Array>()[Symbol.iterator]()
     const end = (exit: Exit.Exit<unknown, unknown>) => Scope.close(scope, exit)
     const take: Effect.Effect<Uint8Array | null, E, R> = Effect.suspend(() => {
-      const bytes = rest.shift()
-      if (bytes !== undefined) return Effect.succeed(bytes)
+      const bytes = rest.next()
+      if (bytes.done !== true) return Effect.succeed(bytes.value)
       return Effect.matchCauseEffect(next, {
         onFailure: (cause) =>
           Option.match(Cause.flipCauseOption(cause), {
@@ -283,7 +293,7 @@ export const fromStream = <E, R>(
             onSome: (cause) => Effect.zipRight(end(Exit.failCause(cause)), Effect.failCause(cause))
           }),
         onSuccess: (chunk) => {
-          rest.push(...chunk)
+          rest = chunk[Symbol.iterator]()
           return take
         }
       })
@@ -305,7 +315,7 @@ export const fromStream = <E, R>(
  * import * as Producer from "effect-transport/Producer"
  * import type { Readable } from "node:stream"
  *
- * // An emitter of events, held back at 64 KiB.
+ * // An emitter of events, held back at 256 KiB.
  * export const fromReadable = (readable: Readable) =>
  *   Producer.toStream((consumer) =>
  *     Effect.gen(function*() {

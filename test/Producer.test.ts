@@ -258,6 +258,42 @@ describe("a push producer", () => {
       assert.deepStrictEqual(log, ["pause"])
     }))
 
+  it.scoped("that unregisters while writes wait has ended when they are accepted; the next one is let in at once", () =>
+    Effect.gen(function*() {
+      const log: Array<string> = []
+      const [left, right] = yield* MemoryTransport.pair(lockstep)
+      const consumer = Producer.consumer(left)
+      const registration = yield* consumer.register(pusher(log).producer)
+      yield* consumer.write(counting(4))
+      yield* Effect.fork(consumer.write(counting(1, 4)))
+      yield* Effect.fork(consumer.write(counting(1, 5)))
+      yield* settle
+      yield* registration.unregister
+      const ended = yield* Effect.fork(registration.ended)
+      yield* consumer.register(puller([], []))
+      yield* settle
+      assert.isFalse(isDone(ended))
+      assert.deepStrictEqual(yield* Transport.readExactly(right, 6), counting(6))
+      yield* Fiber.join(ended)
+      assert.deepStrictEqual(log, ["pause"])
+    }))
+
+  it.scoped("that unregisters while writes wait ends with the loss, if that comes before they are accepted", () =>
+    Effect.gen(function*() {
+      const log: Array<string> = []
+      const [left, right] = yield* MemoryTransport.pair(lockstep)
+      const consumer = Producer.consumer(left)
+      const registration = yield* consumer.register(pusher(log).producer)
+      yield* consumer.write(bytes(4))
+      const waiting = yield* Effect.fork(Effect.flip(consumer.write(bytes(1))))
+      yield* settle
+      yield* registration.unregister
+      yield* right.abort
+      assert.strictEqual((yield* Fiber.join(waiting))._tag, "ConnectionReset")
+      assert.strictEqual((yield* Effect.flip(registration.ended))._tag, "ConnectionReset")
+      assert.deepStrictEqual(log, ["pause"])
+    }))
+
   it.scoped("that dies when it is resumed takes the connection with it, and is not stopped", () =>
     Effect.gen(function*() {
       const log: Array<string> = []
@@ -596,6 +632,60 @@ describe("the end", () => {
       yield* Fiber.join(closing)
     }))
 
+  for (const source of ["nobody", "a producer that is registered", "a producer that has unregistered"] as const) {
+    it.scoped(`a close lets the writes of ${source} that wait go first`, () =>
+      Effect.gen(function*() {
+        const [left, right] = yield* MemoryTransport.pair({ ...lockstep, lingerTimeout: 0 })
+        const consumer = Producer.consumer(left)
+        const registration = source === "nobody" ? undefined : yield* consumer.register(endless([]).push)
+        yield* consumer.write(counting(4))
+        const waiting = yield* Effect.fork(consumer.write(counting(2, 4)))
+        yield* settle
+        if (source === "a producer that has unregistered") yield* registration!.unregister
+        const closing = yield* Effect.fork(consumer.close)
+        yield* settle
+        if (source === "a producer that is registered") yield* registration!.unregister
+        assert.deepStrictEqual(new Uint8Array(yield* Peer.readAll(right)), counting(6))
+        yield* Fiber.join(waiting)
+        yield* Fiber.join(closing)
+        assert.strictEqual((yield* left.closed)._tag, "Clean")
+      }))
+  }
+
+  it.scoped("a close whose writes still wait at the deadline aborts the connection", () =>
+    Effect.gen(function*() {
+      const [left] = yield* MemoryTransport.pair(lockstep)
+      const consumer = Producer.consumer(left, { drainTimeout: "7 seconds" })
+      yield* consumer.write(bytes(4))
+      const waiting = yield* Effect.fork(Effect.flip(consumer.write(bytes(1))))
+      yield* settle
+      const closing = yield* Effect.fork(consumer.close)
+      yield* settle
+      yield* TestClock.adjust("6999 millis")
+      assert.isFalse(isDone(closing))
+      yield* TestClock.adjust("1 millis")
+      yield* Fiber.join(closing)
+      assert.strictEqual((yield* Fiber.join(waiting))._tag, "ConnectionAborted")
+    }))
+
+  it.scoped("the Scope's failure interrupts the end of a producer whose writes still wait; they do so on", () =>
+    Effect.gen(function*() {
+      const before = yield* rootFibers
+      const [left, right] = yield* MemoryTransport.pair(lockstep)
+      const consumer = Producer.consumer(left)
+      const scope = yield* Scope.make()
+      const registration = yield* Scope.extend(consumer.register(endless([]).push), scope)
+      yield* consumer.write(bytes(4))
+      const waiting = yield* Effect.fork(consumer.write(bytes(1)))
+      yield* settle
+      yield* registration.unregister
+      yield* Scope.close(scope, Exit.fail("no"))
+      assert.isTrue(Exit.isInterrupted(yield* Effect.exit(registration.ended)))
+      assert.strictEqual(yield* rootFibers, before)
+      yield* Transport.readExactly(right, 5)
+      yield* Fiber.join(waiting)
+    }))
+
   it.scoped("a close that is interrupted while it drains changes nothing", () =>
     Effect.gen(function*() {
       const [left] = yield* MemoryTransport.pair()
@@ -720,6 +810,15 @@ describe("Producer.fromStream", () => {
       yield* right.abort
       yield* Effect.flip(registration.ended)
       assert.deepStrictEqual(log, ["closed"])
+    }))
+
+  it.scoped("gives the elements of a chunk that has more of them than a call may have arguments", () =>
+    Effect.gen(function*() {
+      const producer = yield* Producer.fromStream(
+        Stream.fromChunk(Chunk.makeBy(200_000, (index) => counting(1, index)))
+      )
+      assert.deepStrictEqual(yield* producer.pull, counting(1))
+      assert.deepStrictEqual(yield* producer.pull, counting(1, 1))
     }))
 
   it.scoped("has what the stream needs", () =>
@@ -902,6 +1001,25 @@ describe("Producer.toStream", () => {
       assert.deepStrictEqual(joined(yield* Stream.runCollect(slow)), joined(chunks))
       // Accepted are four and one that goes over; the pause comes at once.
       assert.isAtMost(held, 2)
+    }))
+
+  it.live("has all of an emitter that ends while it is paused", () =>
+    Effect.gen(function*() {
+      const chunks = Array.from({ length: 5 }, (_, index) => counting(1000, index))
+      const stream = Producer.toStream((consumer) =>
+        Effect.gen(function*() {
+          const readable = Readable.from(chunks)
+          const registration = yield* consumer.register(Producer.push({
+            pause: Effect.sync(() => readable.pause()),
+            resume: Effect.sync(() => readable.resume()),
+            stop: Effect.sync(() => readable.destroy())
+          }))
+          readable.on("data", (chunk: Uint8Array) => Effect.runFork(consumer.write(chunk)))
+          readable.on("end", () => Effect.runFork(registration.unregister))
+          yield* registration.ended
+        }), { highWaterMark: 4000 })
+      const slow = Stream.mapEffect(stream, (chunk) => Effect.as(settle, chunk))
+      assert.deepStrictEqual(joined(yield* Stream.runCollect(slow)), joined(chunks))
     }))
 })
 

@@ -12,6 +12,7 @@ import * as Delimited from "./internal/delimited.ts"
 import { maxLengthOf } from "./internal/limits.ts"
 import { Refusal } from "./internal/sized.ts"
 import * as TextLines from "./internal/textLines.ts"
+import { isWellFormed } from "./internal/utf8.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -123,6 +124,6 @@ const utf8 = new TextEncoder()
 
 const delimitersOf = (delimiter: string | undefined): ReadonlyArray<Uint8Array> => {
   if (delimiter === undefined) return [utf8.encode("\n"), utf8.encode("\r\n")]
-  if (TextLines.isWellFormed(delimiter)) return [utf8.encode(delimiter)]
+  if (isWellFormed(delimiter)) return [utf8.encode(delimiter)]
   throw new RangeError("A delimiter is well-formed: it has no half of a surrogate pair")
 }

@@ -13,6 +13,7 @@ import { view } from "../internal/bytes.ts"
 import { wholeNumber } from "./internal/limits.ts"
 import * as MessagePack from "./internal/messagePack.ts"
 import * as Values from "./internal/messagePackValues.ts"
+import { isWellFormed } from "./internal/utf8.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -56,8 +57,8 @@ export interface MsgPackOptions {
  *   that is not there counts one byte: an array is not made because somebody says how long it is.
  * - InvalidFrame: a byte that MessagePack does not use; arrays and maps more than `maxDepth` deep, or that contain themselves;
  *   a string that is not UTF-8; an unknown extension; a key that is no string, number, boolean or nil and cannot be an
- *   object's. Or a value to be encoded is a function, a symbol, a `Set`, `RegExp` or `Error`, a typed array of another kind,
- *   or a bigint of more than 64 bits.
+ *   object's, or is `__proto__`, which is a key of `Map`s alone (`mapsAsObjects: false`). Or a value to be encoded is a
+ *   function, a symbol, a `Set`, `RegExp` or `Error`, a typed array of another kind, or a bigint of more than 64 bits.
  * - FrameTruncated: the input ended within a value.
  *
  * @example
@@ -133,17 +134,19 @@ class Format implements MessagePack.Rules, Codec.Encoder<unknown, FrameTooLong |
   readonly maxLength: number
   readonly maxDepth: number
   readonly extensions: ReadonlySet<number>
+  readonly mapsAsObjects: boolean
   private readonly packr: Packr
 
   constructor({ extensions = [], int64AsType, mapsAsObjects, maxDepth, maxLength }: MsgPackOptions) {
     this.maxLength = wholeNumber("maxLength", maxLength ?? 1048576, 1)
     this.maxDepth = wholeNumber("maxDepth", maxDepth ?? 128, 0)
     this.extensions = new Set(Array.from(extensions, (type) => wholeNumber("An extension's type", type, -128, 127)))
+    this.mapsAsObjects = mapsAsObjects ?? true
     const settings = {
       useRecords: false,
       // By default an object has its size in two bytes, whatever it is.
       variableMapSize: true,
-      mapsAsObjects: mapsAsObjects ?? true,
+      mapsAsObjects: this.mapsAsObjects,
       encodeUndefinedAsNil: true,
       skipValues: [undefined],
       // The types of msgpackr do not know "auto".
@@ -239,10 +242,11 @@ class Format implements MessagePack.Rules, Codec.Encoder<unknown, FrameTooLong |
 }
 
 /**
- * What msgpackr writes as something else, or as what its memory contains (typed arrays), and what has no end: it would go on
- * until memory or stack are full.
+ * What msgpackr writes as something else (halves of surrogate pairs in a long string too), or as what its memory contains
+ * (typed arrays), and what has no end: it would go on until memory or stack are full.
  */
 const unwritable = (value: unknown, depth: number): string | undefined => {
+  if (typeof value === "string") return isWellFormed(value) ? undefined : "a string in it is not UTF-8"
   if (typeof value === "function" || typeof value === "symbol") return `MessagePack has nothing for a ${typeof value}`
   if (typeof value !== "object" || value === null) return undefined
   if (value instanceof Uint8Array || value instanceof Date) return undefined
@@ -261,5 +265,7 @@ const itemsOf = (value: object): ReadonlyArray<unknown> => {
   if (Array.isArray(value)) return value
   if (value instanceof Map) return [...value.keys(), ...value.values()]
   if (value.constructor !== Object && "toJSON" in value && typeof value.toJSON === "function") return [value.toJSON()]
+  // An array of all keys would cost twice as much: it is given those alone that are refused.
+  for (const key in value) if (!isWellFormed(key)) return [key]
   return Object.values(value)
 }

@@ -59,7 +59,7 @@ export interface Proxied {
 export interface Local {
   readonly _tag: "Local"
   readonly version: 2
-  /** None also where the bytes behind the addresses, which are to be ignored, are no extensions. */
+  /** None also where the bytes behind the addresses, which are to be ignored, are no extensions, or their checksum is wrong. */
   readonly extensions: ReadonlyArray<Extension>
 }
 
@@ -204,7 +204,10 @@ export type Extension = Alpn | Authority | Checksum | Padding | UniqueId | Tls |
 export interface ProxyHeaderOptions {
   /** Which versions are read: both. */
   readonly versions?: ReadonlyArray<Version> | undefined
-  /** Whether a header of version 2 has to have a checksum. One that is there is checked in any case. `optional`. */
+  /**
+   * Whether a header of version 2 has to have a checksum that is right: `required`; or only if it has one: `optional`, which
+   * is the default. Then one of LOCAL, which a receiver has to accept whatever its rest is, may be wrong too.
+   */
   readonly checksum?: "optional" | "required" | undefined
   /** The longest header of version 2 as a whole, in bytes: 16384, haproxy's buffer; at least 16. (Version 1: always 107.) */
   readonly maxLength?: number | undefined
@@ -253,8 +256,8 @@ const isEndpoint = (address: Address.Address, version: Version): address is Endp
 
 /**
  * Both versions as one codec, which tells them apart by their first bytes. Version 1 is read by its exact grammar, within 107
- * bytes; version 2 with all lengths checked, and the checksum if there is one. What is neither is refused with the first
- * byte that cannot be right.
+ * bytes; version 2 with all lengths checked, and the checksum if there is one, except in LOCAL. What is neither is refused
+ * with the first byte that cannot be right.
  *
  * - FrameTooLong: a header of version 1 without its CRLF after 107 bytes, one of version 2 of more than `maxLength`.
  * - FrameTruncated: the input ended within a header.
@@ -478,8 +481,11 @@ class Binary implements Sized.Format<Header, FrameTooLong | InvalidFrame> {
       return new InvalidFrame({ reason: `its length ${bytes.length - fixedLength} is too short for its addresses` })
     }
     const read = Extensions.read(bytes, addresses)
-    // What stands behind addresses that are to be ignored is not certain to be anything.
-    const extensions = read instanceof InvalidFrame && !proxied ? [] : read
+    // What stands behind addresses that are to be ignored is not certain to be anything, but a checksum is. LOCAL is to be
+    // accepted whatever it has.
+    const ignored = read instanceof InvalidFrame && !proxied &&
+      (command === local || read.reason !== Extensions.wrongChecksum)
+    const extensions = ignored ? [] : read
     if (extensions instanceof InvalidFrame) return extensions
     if (this.checksum === "required" && !extensions.some(({ _tag }) => _tag === "Checksum")) {
       return new InvalidFrame({ reason: "it has no checksum" })

@@ -22,6 +22,26 @@ const nothing = new Uint8Array(0)
 /** Fails with why nothing can be written any more. */
 export const refusal = <E>(transport: Transport<E>): Effect.Effect<void, E | WriteAfterEnd> => transport.write(nothing)
 
+/** In the order of the writes: `writeAll` waits for room even if it has no bytes. */
+const awaitTurn = <E>(transport: Transport<E>): Effect.Effect<void, E | WriteAfterEnd> => transport.writeAll([nothing])
+
+/** Suspends until the writes that wait now are accepted; a buffer that is over its mark alone is no reason to. */
+export const awaitWriters = <E>(transport: Transport<E>): Effect.Effect<void, E | WriteAfterEnd> =>
+  Effect.suspend(() => writersWait(transport) ? awaitTurn(transport) : Effect.void)
+
+const writersWait = (transport: Transport<unknown>): boolean => transport.stats().writersWaiting > 0
+
+/** Suspends until the source has ended, or the connection: at the deadline it is this that ends it. */
+export const drain = (
+  transport: Transport<unknown>,
+  drainTimeout: Duration.Duration,
+  ended: Effect.Effect<void, unknown>
+): Effect.Effect<void> => {
+  const abort = Effect.zipRight(Effect.sleep(drainTimeout), transport.abort)
+  const drained = Effect.asVoid(Effect.exit(ended))
+  return Effect.acquireUseRelease(Effect.forkDaemon(Effect.interruptible(abort)), () => drained, Fiber.interrupt)
+}
+
 export class Registered<E, E2, R> implements Registration<E | E2 | WriteAfterEnd> {
   readonly producer: Producer<E2, R>
   private readonly transport: Transport<E>
@@ -29,7 +49,7 @@ export class Registered<E, E2, R> implements Registration<E | E2 | WriteAfterEnd
   private readonly drainTimeout: Duration.Duration
   private readonly detach: () => void
   private readonly done = Deferred.unsafeMake<void, E | E2 | WriteAfterEnd>(FiberId.none)
-  private readonly fibers: Array<Fiber.RuntimeFiber<void, E2>> = []
+  private readonly fibers: Array<Fiber.RuntimeFiber<unknown, unknown>> = []
   private readonly resumeDue = Effect.unsafeMakeLatch()
   private paused = false
   private over = false
@@ -54,31 +74,30 @@ export class Registered<E, E2, R> implements Registration<E | E2 | WriteAfterEnd
     const { producer, transport } = this
     const work = producer._tag === "Push" ? this.resuming(producer) : this.asking(producer)
     const watch = Effect.zipRight(transport.outgoing.awaitShutdown, this.lost)
-    const forked = Effect.zipRight(this.fork(Effect.provide(work, this.context)), this.fork(watch))
+    const provided = Effect.provide(work, this.context)
+    const forked = Effect.zipRight(this.fork(Effect.interruptible(provided)), this.fork(Effect.interruptible(watch)))
     return Effect.as(Effect.zipRight(Effect.addFinalizer((exit) => this.leave(exit)), forked), this)
   }
 
-  private fork(effect: Effect.Effect<void, E2>): Effect.Effect<void> {
-    return Effect.map(Effect.forkDaemon(Effect.interruptible(effect)), (fiber) => void this.fibers.push(fiber))
+  private fork(effect: Effect.Effect<unknown, unknown>): Effect.Effect<void> {
+    return Effect.map(Effect.forkDaemon(effect), (fiber) => void this.fibers.push(fiber))
   }
 
+  /** Its end waits for what the source has written, as long as its Scope lasts; this does not. */
   get unregister(): Effect.Effect<void> {
-    return this.settle(Exit.void, Effect.void)
+    const { done, transport } = this
+    const written = Effect.intoDeferred(Effect.interruptible(awaitTurn(transport)), done)
+    const end = Effect.suspend(() => writersWait(transport) ? this.fork(written) : Deferred.done(done, Exit.void))
+    return this.settle(Effect.void, end)
   }
 
   get ended() {
     return Deferred.await(this.done)
   }
 
-  /** Suspends until the source has ended, or the connection: at the deadline it is this that ends it. */
-  get drain(): Effect.Effect<void> {
-    const abort = Effect.zipRight(Effect.sleep(this.drainTimeout), this.transport.abort)
-    const drained = Effect.asVoid(Effect.exit(this.ended))
-    return Effect.acquireUseRelease(Effect.forkDaemon(Effect.interruptible(abort)), () => drained, Fiber.interrupt)
-  }
-
   private leave(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
-    const end = Exit.isSuccess(exit) ? this.drain : this.stop(Exit.interrupt(FiberId.none))
+    const drained = drain(this.transport, this.drainTimeout, this.ended)
+    const end = Exit.isSuccess(exit) ? drained : this.stop(Exit.interrupt(FiberId.none))
     return Effect.zipRight(end, Fiber.interruptAll(this.fibers))
   }
 
@@ -88,7 +107,8 @@ export class Registered<E, E2, R> implements Registration<E | E2 | WriteAfterEnd
 
   /** A pull or a resume that is under way ends first: nothing comes after the stop. */
   private stop(exit: Exit.Exit<void, E | E2 | WriteAfterEnd>): Effect.Effect<void> {
-    return this.settle(exit, Effect.suspend(() => Effect.zipRight(Fiber.interrupt(this.fibers[0]!), this.stopProducer)))
+    const last = Effect.suspend(() => Effect.zipRight(Fiber.interrupt(this.fibers[0]!), this.stopProducer))
+    return this.settle(last, Deferred.done(this.done, exit))
   }
 
   private get stopProducer(): Effect.Effect<unknown> {
@@ -96,16 +116,16 @@ export class Registered<E, E2, R> implements Registration<E | E2 | WriteAfterEnd
   }
 
   /** Once: does what is last, and lets the next producer in. */
-  private settle(exit: Exit.Exit<void, E | E2 | WriteAfterEnd>, last: Effect.Effect<unknown>): Effect.Effect<void> {
+  private settle(last: Effect.Effect<unknown>, end: Effect.Effect<unknown>): Effect.Effect<void> {
     return Effect.uninterruptible(Effect.suspend(() => {
       if (this.over) return Effect.void
       this.over = true
       const settled = Effect.suspend(() => {
         this.detach()
         for (const fiber of this.fibers) fiber.unsafeInterruptAsFork(FiberId.none)
-        return Deferred.done(this.done, exit)
+        return end
       })
-      return Effect.ensuring(last, settled)
+      return Effect.asVoid(Effect.ensuring(last, settled))
     }))
   }
 
@@ -129,12 +149,12 @@ export class Registered<E, E2, R> implements Registration<E | E2 | WriteAfterEnd
     })
   }
 
-  /** Each time that it was paused. In the order of the writes, `writeAll` waits for room even if it has no bytes. */
+  /** Each time that it was paused. */
   private resuming(producer: PushProducer<R>): Effect.Effect<void, E2, R> {
     const resume = Effect.catchAllCause(producer.resume, (cause) => this.failed(cause))
     const room = Effect.zipRight(
       this.resumeDue.await,
-      Effect.zipRight(this.resumeDue.close, this.transport.writeAll([nothing]))
+      Effect.zipRight(this.resumeDue.close, awaitTurn(this.transport))
     )
     const loop: Effect.Effect<void, E2, R> = Effect.matchEffect(room, {
       onFailure: () => Effect.void,
@@ -159,7 +179,7 @@ export class Registered<E, E2, R> implements Registration<E | E2 | WriteAfterEnd
           Effect.zipRight(transport.write(bytes), transport.flush),
           {
             // As a rule the connection is lost, which is seen to elsewhere too.
-            onFailure: (error) => this.settle(Exit.fail(error), this.stopProducer),
+            onFailure: (error) => this.settle(this.stopProducer, Deferred.fail(this.done, error)),
             onSuccess: () => loop
           }
         )
@@ -171,7 +191,7 @@ export class Registered<E, E2, R> implements Registration<E | E2 | WriteAfterEnd
   private failed(cause: Cause.Cause<E2>): Effect.Effect<never, E2> {
     return Effect.uninterruptible(
       Effect.zipRight(
-        this.settle(Exit.failCause(cause), Effect.void),
+        this.settle(Effect.void, Deferred.failCause(this.done, cause)),
         Effect.zipRight(this.transport.abort, Effect.failCause(cause))
       )
     )

@@ -9,7 +9,7 @@
  */
 import * as Socket from "@effect/platform/Socket"
 import * as Channel from "effect/Channel"
-import type * as Chunk from "effect/Chunk"
+import * as Chunk from "effect/Chunk"
 import * as Config from "effect/Config"
 import type { ConfigError } from "effect/ConfigError"
 import * as Effect from "effect/Effect"
@@ -267,7 +267,8 @@ export const toChannel = <IE = never>(self: Socket.Socket, options?: BufferOptio
 }
 
 /**
- * `Socket.toChannelString` with a bound: see `toChannelMap`. A character whose bytes come in two chunks stays whole.
+ * `Socket.toChannelString` with a bound: see `toChannelMap`. A character whose bytes come in two chunks stays whole; one
+ * that the end cuts off is U+FFFD.
  *
  * @since 0.1.0
  * @category channels
@@ -280,7 +281,11 @@ export const toChannelString = <IE = never>(
     const decoder = new TextDecoder(encoding)
     const decode = (data: Uint8Array | string) =>
       typeof data === "string" ? data : decoder.decode(data, { stream: true })
-    return toChannelMap<IE, string>(self, decode, options)
+    const end = Channel.suspend(() => {
+      const cutOff = decoder.decode()
+      return cutOff === "" ? Channel.void : Channel.write(Chunk.of(cutOff))
+    })
+    return Channel.zipRight(toChannelMap<IE, string>(self, decode, options), end)
   })
 
 /**

@@ -16,7 +16,7 @@ import type { Listener } from "../Listener.ts"
 import * as Network from "../Network.ts"
 import * as NetworkLayer from "../NetworkLayer.ts"
 import type { Transport } from "../Transport.ts"
-import { encrypted, mismatched } from "./internal/credentials.ts"
+import { encrypted, mismatched, noCertificate } from "./internal/credentials.ts"
 import * as Tls from "./Tls.ts"
 
 // -----------------------------------------------------------------------------
@@ -192,7 +192,8 @@ const accepting = (endpoint: Endpoint.ServerEndpoint): Effect.Effect<Secure, Cre
   const { certificate, privateKey, trustRoots } = endpoint
   return Effect.map(
     contextOf({
-      certificate: { key: "certKey", path: certificate },
+      // Without a certKey it is in the same file.
+      certificate: { key: certificate === privateKey ? "privateKey" : "certKey", path: certificate },
       privateKey: fileOf("privateKey", privateKey),
       trustRoots: fileOf("trustRoots", trustRoots)
     }),
@@ -247,13 +248,14 @@ const inFile = (files: Files, error: Tls.InvalidCredentials): CredentialError =>
   return new InvalidCredentialFile({
     key: file.key,
     path: path.resolve(file.path),
-    reason: reasonIn(files, reason),
+    reason: reasonIn(files, file, reason),
     code,
     cause
   })
 }
 
-const reasonIn = ({ certificate }: Files, reason: string): string => {
+const reasonIn = ({ certificate }: Files, { key }: File, reason: string): string => {
+  if (reason === noCertificate && key === "privateKey") return `${reason}; name the file of one with certKey=FILE`
   // A description has no place for a passphrase.
   if (reason === encrypted) return "is encrypted; write a copy that is not, with openssl pkey -in FILE -out FILE"
   if (reason !== mismatched || certificate === undefined) return reason

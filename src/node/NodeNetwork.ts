@@ -21,12 +21,12 @@ const families = { IPv4: 4, IPv6: 6 } as const
 
 /** getaddrinfo(3), which heeds /etc/hosts and nsswitch.conf. It cannot be interrupted: its answer is ignored then. */
 const resolve: Network.Network["Type"]["resolve"] = (host, options = {}) => {
-  const port = options.port ?? 0
+  const { family, port = 0 } = options
   const notFound = Effect.suspend(() =>
-    Effect.fail(new ConnectionError.HostNotFound({ host, code: undefined, cause: undefined }))
+    Effect.fail(new ConnectionError.HostNotFound({ host, family, code: undefined, cause: undefined }))
   )
   const ofFamily = (addresses: ReadonlyArray<Address.TcpAddress>) => {
-    const wanted = addresses.filter(({ family }) => options.family === undefined || family === options.family)
+    const wanted = addresses.filter((address) => family === undefined || address.family === family)
     return wanted.length === 0 ? notFound : Effect.succeed(wanted)
   }
   if (Address.isLiteral(host)) return ofFamily([Address.tcp(host, port)])
@@ -38,9 +38,9 @@ const resolve: Network.Network["Type"]["resolve"] = (host, options = {}) => {
         dns.lookup(host, {
           all: true,
           verbatim: true,
-          family: options.family === undefined ? 0 : families[options.family]
+          family: family === undefined ? 0 : families[family]
         }),
-      catch: (cause) => ConnectionError.fromResolveFailure(ConnectionError.systemFailure(cause), host)
+      catch: (cause) => ConnectionError.fromResolveFailure(ConnectionError.systemFailure(cause), host, family)
     }),
     (found) => ofFamily(found.map(({ address }) => Address.tcp(address, port)))
   )

@@ -12,7 +12,7 @@ import { createPrivateKey, X509Certificate } from "node:crypto"
 import * as fs from "node:fs/promises"
 import * as tls from "node:tls"
 import { systemFailure } from "../ConnectionError.ts"
-import { encrypted, mismatched } from "./internal/credentials.ts"
+import { encrypted, mismatched, noCertificate } from "./internal/credentials.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -147,8 +147,6 @@ export class InvalidCredentials extends Data.TaggedError("InvalidCredentials")<{
 
 const pem = (value: Pem): string | Buffer =>
   Redacted.isRedacted(value) ? Redacted.value(value) : typeof value === "string" ? value : Buffer.from(value)
-
-const noCertificate = "is no certificate in PEM, which begins with -----BEGIN CERTIFICATE-----"
 
 const notPem: Readonly<Record<string, string>> = {
   certificate: noCertificate,

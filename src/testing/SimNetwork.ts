@@ -543,7 +543,8 @@ const resolve = (
     )
     return wanted.length > 0 ? Effect.succeed(wanted) : failed("ENOTFOUND")
   }
-  const failed = (code: string) => Effect.fail(ConnectionError.fromResolveFailure(failure(code, "getaddrinfo"), name))
+  const failed = (code: string) =>
+    Effect.fail(ConnectionError.fromResolveFailure(failure(code, "getaddrinfo"), name, options.family))
   if (Address.isLiteral(name)) return answer([name])
   const found = simulation.lookUp(asker.name, name)
   return Effect.zipRight(

@@ -191,6 +191,10 @@ const settled = (start: (done: (error?: Error) => void) => void): Promise<void> 
   })
 }
 
+/** It is not in Node's types. */
+const signalOf = (controller: WritableStreamDefaultController): AbortSignal =>
+  (controller as WritableStreamDefaultController & { readonly signal: AbortSignal }).signal
+
 /**
  * A transport as two streams of bytes. From here on nobody else reads, writes or ends the transport. They go on as long as
  * it does: until its Scope ends, or both of them do.
@@ -227,7 +231,11 @@ export const to = <E>(transport: Transport.Transport<E>): Effect.Effect<Streams>
     }, { highWaterMark: 0 })
 
     const writable = new WritableStream<Uint8Array>({
-      start: (controller) => void (writer = controller),
+      start: (controller) => {
+        writer = controller
+        // `abort` is called only when the write that is under way has settled, which may take for ever.
+        signalOf(controller).addEventListener("abort", () => void leave("abort"))
+      },
       write: (chunk) => {
         if (chunk instanceof Uint8Array) return settled((done) => outlet.write([chunk], done))
         void leave("abort")

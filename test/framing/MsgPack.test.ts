@@ -180,10 +180,19 @@ describe("options", () => {
     assert.deepStrictEqual(decoded(maps, encoded(maps, map)), frames(map))
   })
 
-  it("a key cannot set a prototype", () => {
-    const [object] = decoded(codec, hex("81 a95f5f70726f746f5f5f 81a16101")).frames as [object]
-    assert.strictEqual(Object.getPrototypeOf(object), Object.prototype)
-    assert.notProperty(object, "a")
+  it("the key __proto__ is a Map's alone", () => {
+    const wire = hex("82 a95f5f70726f746f5f5f 81a16101 a85f5f70726f746f5f 02")
+    const map = new Map<string, unknown>([["__proto__", new Map([["a", 1]])], ["__proto_", 2]])
+    const maps = MsgPack.make({ mapsAsObjects: false })
+    assert.deepStrictEqual(decoded(maps, wire), frames(map))
+    assert.deepStrictEqual(encoded(maps, map), wire)
+    const refused = invalid("a key in it is __proto__")
+    for (const value of [map, JSON.parse(`[{ "a": { "__proto__": 1 } }]`)]) {
+      assert.deepStrictEqual(unencodable(codec, value), refused)
+    }
+    assert.deepStrictEqual(decoded(codec, wire), { frames: [], failure: refused })
+    const elsewhere = ["__proto__", ["__proto__", "__proto__"], { a: "__proto__", b: ["__proto__", {}] }]
+    assert.deepStrictEqual(decoded(codec, encoded(codec, ...elsewhere)), frames(...elsewhere))
   })
 
   it("extensions that msgpackr was told of are read and written", () => {
@@ -300,6 +309,9 @@ describe("what cannot be written", () => {
       ],
       ["half of a surrogate pair", "\ud800", "a string in it is not UTF-8"],
       ["a key that is half of one", { "\udc00": 1 }, "a string in it is not UTF-8"],
+      ["half of one in a long string", ["x".repeat(100) + "\ud83d"], "a string in it is not UTF-8"],
+      ["a long key with half of one", { a: { ["x".repeat(100) + "\udc00"]: 1 } }, "a string in it is not UTF-8"],
+      ["a Map's", new Map([["x".repeat(100) + "\udc00", 1]]), "a string in it is not UTF-8"],
       ["an invalid Date", new Date(NaN), "an extension in it has type -1 and 1 bytes"]
     ] as const
   ) {
@@ -442,7 +454,7 @@ describe("either", () => {
   const codec = MsgPack.either()
 
   it("gives a value that cannot be read as a Left, and the values behind it", () => {
-    for (const wire of [hex("01 91d40500 03 a1c3 819002 c403c1c1c1 d4ff00 07")]) {
+    for (const wire of [hex("01 91d40500 03 a1c3 819002 c403c1c1c1 d4ff00 81a95f5f70726f746f5f5f01 07")]) {
       for (const chunks of [[wire], bytewise(wire), cut(wire, [3])]) {
         const { failure, frames } = decodeChunks(codec, chunks)
         assert.strictEqual(failure, undefined)
@@ -454,6 +466,7 @@ describe("either", () => {
           "it cannot be unpacked",
           Uint8Array.of(0xc1, 0xc1, 0xc1),
           "an extension in it has type -1 and 1 bytes",
+          "a key in it is __proto__",
           7
         ])
       }

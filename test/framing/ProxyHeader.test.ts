@@ -397,6 +397,15 @@ describe("the checksum", () => {
     }
   })
 
+  it("of an unknown client is checked, and LOCAL is accepted with a wrong one", () => {
+    const wrong = tlv(3, 0, 0, 0, 0)
+    for (const family of [0x00, 0x02]) {
+      assert.deepInclude(failure(binary(0x21, family, wrong)), invalid("its checksum is wrong"))
+    }
+    assert.deepStrictEqual(header(binary(0x20, 0, wrong)), { _tag: "Local", version: 2, extensions: [] })
+    assert.isDefined(Codec.decode(ProxyHeader.codec({ checksum: "required" }), binary(0x20, 0, wrong)).failure)
+  })
+
   it("can be required", () => {
     const required = ProxyHeader.codec({ checksum: "required" })
     assert.deepStrictEqual(decoded(required, encoded(codec, frame)), { frames: [frame], failure: undefined })

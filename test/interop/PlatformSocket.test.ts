@@ -510,6 +510,16 @@ describe("a channel", () => {
       assert.strictEqual([...yield* Fiber.join(running)].join(""), "é")
     }))
 
+  it.scoped("have a replacement character of one that the end cuts off", () =>
+    Effect.gen(function*() {
+      const { peer, socket } = yield* accepted()
+      const text = Stream.pipeThroughChannel(Stream.never, PlatformSocket.toChannelString(socket))
+      const running = yield* Effect.fork(Stream.runCollect(text))
+      yield* peer.write(Uint8Array.of(0x61, 0xe2, 0x82))
+      yield* peer.closeWrite
+      assert.deepStrictEqual([...yield* Fiber.join(running)], ["a", "\ufffd"])
+    }))
+
   it.scoped("fails as run does", () =>
     Effect.gen(function*() {
       const { peer, socket } = yield* accepted()

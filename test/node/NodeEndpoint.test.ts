@@ -81,11 +81,20 @@ describe("what is described", () => {
         const encrypted = ["pkey", "-in", privateKey, "-aes256", "-passout", "pass:x", "-out", `${directory}/key`]
         yield* Effect.flatMap(run("openssl", encrypted), ({ ended }) => ended)
         const wrong: ReadonlyArray<readonly [ReturnType<typeof server> | ReturnType<typeof client>, string]> = [
-          [server(`tls:0:${directory}/none`), `The certKey ${directory}/none does not exist.`],
+          [server(`tls:0:${directory}/none`), `The privateKey ${directory}/none does not exist.`],
+          [
+            server(`tls:0:${privateKey}:certKey=${directory}/none`),
+            `The certKey ${directory}/none does not exist.`
+          ],
           [server(`tls:0:/:certKey=${certificate}`), "The privateKey / is a directory."],
           [
             server(`tls:0:${privateKey}`),
-            `The certKey ${privateKey} is no certificate in PEM, which begins with -----BEGIN CERTIFICATE-----.`
+            `The privateKey ${privateKey} is no certificate in PEM, which begins with -----BEGIN CERTIFICATE-----; ` +
+            "name the file of one with certKey=FILE."
+          ],
+          [
+            server(`tls:0:${privateKey}:certKey=${other.privateKey}`),
+            `The certKey ${other.privateKey} is no certificate in PEM, which begins with -----BEGIN CERTIFICATE-----.`
           ],
           [
             server(`tls:0:${certificate}`),

@@ -63,6 +63,11 @@ describe("resolve", () => {
       ) {
         assert.strictEqual((yield* Effect.flip(attempt))._tag, "HostNotFound")
       }
+      const other = yield* Effect.flip(Network.resolve("127.0.0.1", { family: "IPv6" }))
+      assert.strictEqual(
+        other.message,
+        `Cannot find the host "127.0.0.1": no IPv6 address is known for this name.`
+      )
       const error = yield* Effect.flip(Network.resolve("a..b"))
       assert.strictEqual(error.host, "a..b")
     }).pipe(Effect.provide(NodeNetwork.layer)))

@@ -98,6 +98,19 @@ describe("streams of a transport", () => {
       }
     }))
 
+  it.scopedLive("abort the transport while a write waits for the peer", () =>
+    Effect.gen(function*() {
+      const { peer, transport, writable } = yield* pair({ capacity: 10 })
+      const writer = writable.getWriter()
+      const writing = yield* Effect.fork(rejection(writer.write(new Uint8Array(20))))
+      yield* Peer.turns(5)
+      yield* Effect.promise(() => writer.abort("enough"))
+      yield* Fiber.join(writing)
+      assert.instanceOf(yield* Effect.flip(Peer.readAll(peer)), ConnectionReset)
+      const reason = yield* transport.closed
+      assert.isTrue(reason._tag === "Lost" && reason.error._tag === "ConnectionAborted")
+    }))
+
   it.scopedLive("drop what comes after the readable one is cancelled, and close when the other one has closed", () =>
     Effect.gen(function*() {
       const { peer, readable, transport, writable } = yield* pair({ capacity: 1, highWaterMark: 1 })

@@ -73,6 +73,8 @@ export interface Rules {
   readonly maxDepth: number
   /** The types of extensions that are known, besides the timestamp. */
   readonly extensions: ReadonlySet<number>
+  /** Maps become objects, with strings as keys. */
+  readonly mapsAsObjects: boolean
 }
 
 /** How far a value is known: up to an item that is not there as a whole, or to its end. */
@@ -81,7 +83,10 @@ export class Walk {
   readonly next: number
   /** So many bytes of the item have to be there before it is worth a look; 0 if there is no further item. */
   readonly needed: number
-  /** How many items the value, each array and each map that is open lacks, the outermost first, those open in it included. */
+  /**
+   * How many items the value, each array and each map that is open lacks, the outermost first, those open in it included.
+   * Negative if the one that is open in it is a map.
+   */
   readonly open: ReadonlyArray<number>
   /** What is wrong with the content of an item: of the value no frame is made, but it is known where it ends. */
   readonly fault: InvalidFrame | undefined
@@ -118,7 +123,7 @@ export const walk = (bytes: Uint8Array, start: number, from: Walk, rules: Rules)
   let owed = lacks
   for (let index = 0; index < depth; index++) {
     enclosing[index] = from.open[index]!
-    owed += from.open[index]! - 1
+    owed += Math.abs(from.open[index]!) - 1
   }
   while (owed > 0 && at < bytes.length) {
     const token = bytes[at]!
@@ -134,6 +139,10 @@ export const walk = (bytes: Uint8Array, start: number, from: Walk, rules: Rules)
         if (least > rules.maxLength) refusal = tooLong(rules, owed === 1 ? least : undefined)
         if (refusal !== undefined || next > bytes.length) break
         if (kind !== plain) fault ??= faultOf(kind, bytes, content, next, rules)
+        // Of a map the keys are those items with which it lacks an even number.
+        if (count === proto.length && rules.mapsAsObjects && lacks % 2 === 0 && enclosing[depth - 1]! < 0) {
+          if (kind === string && isProto(bytes, content)) fault ??= refused("a key in it is __proto__")
+        }
         at = next
       } else {
         const items = kind === map ? 2 * count : count
@@ -142,7 +151,7 @@ export const walk = (bytes: Uint8Array, start: number, from: Walk, rules: Rules)
         else if (least > rules.maxLength) refusal = tooLong(rules, undefined)
         else if (depth === rules.maxDepth) refusal = refused(`its arrays and maps are more than ${depth} deep`)
         if (refusal !== undefined) break
-        enclosing[depth++] = lacks
+        enclosing[depth++] = kind === map ? -lacks : lacks
         lacks = items + 1
         owed += items
         at = content
@@ -150,7 +159,7 @@ export const walk = (bytes: Uint8Array, start: number, from: Walk, rules: Rules)
     }
     owed--
     lacks--
-    while (lacks === 0 && depth > 0) lacks = enclosing[--depth]! - 1
+    while (lacks === 0 && depth > 0) lacks = Math.abs(enclosing[--depth]!) - 1
   }
   scanned.bytes += at - start - from.next
   if (refusal !== undefined) return refusal
@@ -167,6 +176,11 @@ const needed = (bytes: Uint8Array, at: number): number => {
   const head = heads[bytes[at]!]!
   return at + head > bytes.length ? head : head + countOf(bytes, at)
 }
+
+/** As an object's key, msgpackr renames it: another key may have that name. */
+const proto = new TextEncoder().encode("__proto__")
+
+const isProto = (bytes: Uint8Array, at: number): boolean => proto.every((byte, index) => bytes[at + index] === byte)
 
 const refused = (reason: string): InvalidFrame => new InvalidFrame({ reason })
 

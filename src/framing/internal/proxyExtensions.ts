@@ -43,11 +43,13 @@ export const read = (header: Uint8Array, from: number): ReadonlyArray<Extension>
   return extensions
 }
 
+export const wrongChecksum = "its checksum is wrong"
+
 const verified = (header: Uint8Array, { at, value }: Tlv): Extension | InvalidFrame => {
   if (value.length !== 4) return new InvalidFrame({ reason: `its checksum has ${value.length} bytes, not 4` })
   return new DataView(header.buffer, header.byteOffset + at).getUint32(0) === crc32c(header, at)
     ? { _tag: "Checksum" }
-    : new InvalidFrame({ reason: "its checksum is wrong" })
+    : new InvalidFrame({ reason: wrongChecksum })
 }
 
 const readOne = ({ type, value }: Tlv): Extension | InvalidFrame => {

@@ -12,6 +12,7 @@ import { contramapEither } from "../../Codec.ts"
 import { InvalidFrame } from "../../FrameError.ts"
 import { scanned } from "../../internal/scanned.ts"
 import type { Several } from "./delimited.ts"
+import { isWellFormed } from "./utf8.ts"
 
 export interface Format {
   /** What ends lines, if there is one; otherwise LF does, also behind a CR that is no content. */
@@ -27,10 +28,6 @@ const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 const lenient = new TextDecoder("utf-8", { ignoreBOM: true })
 
 const carriageReturn = 0x0d
-
-/** In the standard library's types only from ES2024 on. */
-export const isWellFormed = (text: string): boolean =>
-  (text as string & { readonly isWellFormed: () => boolean }).isWellFormed()
 
 // -----------------------------------------------------------------------------
 // decoding

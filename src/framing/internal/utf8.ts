@@ -1,10 +1,17 @@
 /**
- * Whether bytes are UTF-8: for strings so short that a call of `TextDecoder`, 100 ns, costs more than they do.
+ * Whether bytes are UTF-8, and whether strings can be.
  *
  * @internal
  */
 
-/** RFC 3629: no overlong forms, no halves of surrogate pairs, nothing above U+10FFFF. */
+/** No half of a surrogate pair is in it. In the standard library's types only from ES2024 on. */
+export const isWellFormed = (text: string): boolean =>
+  (text as string & { readonly isWellFormed: () => boolean }).isWellFormed()
+
+/**
+ * RFC 3629: no overlong forms, no halves of surrogate pairs, nothing above U+10FFFF. For strings so short that a call of
+ * `TextDecoder`, 100 ns, costs more than they do.
+ */
 export const isUtf8 = (bytes: Uint8Array, from: number, to: number): boolean => {
   let at = from
   // Most strings are ASCII: 0.5 ns a byte, and 1 ns from the first other one on.

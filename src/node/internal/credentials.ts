@@ -4,6 +4,8 @@
  * @internal
  */
 
+export const noCertificate = "is no certificate in PEM, which begins with -----BEGIN CERTIFICATE-----"
+
 export const encrypted = "is encrypted, and needs its passphrase"
 
 export const mismatched = "does not belong to the certificate"
