@@ -8,6 +8,7 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import { isTagged } from "effect/Predicate"
 import type { WriteAfterEnd } from "../ConnectionError.ts"
 import type { Driver, Events } from "../Driver.ts"
@@ -30,8 +31,8 @@ export interface Options<E> {
   readonly endedBeneath: () => E
 }
 
-/** To be written to know that there is room. */
-const nothing: ReadonlyArray<Uint8Array> = [new Uint8Array(0)]
+/** An empty buffer takes a chunk of any size: with a small mark it need not come in pieces. */
+const leastBatch = 16384
 
 /** Runs an effect beside, from the end of this event on: without a fiber for as long as it needs none. What interrupts it. */
 const beside = <E>(
@@ -193,16 +194,22 @@ export class TransportDriver<E> implements Driver {
   private passOutput(pace: Pace): Effect.Effect<void, E | WriteAfterEnd> {
     const rest = () => this.passOutput(pace)
     while (this.output.buffered > 0) {
-      // Asked when there is room, not before: what a slow carrier holds up must not come on top of what others may pass.
-      const room = advance(this.inner.writeAll(nothing))
-      if (!isDone(room)) return Effect.flatMap(room, rest)
-      const ready = pace.ready(this.output.buffered)
+      const room = this.room()
+      if (room === 0) return Effect.flatMap(this.inner.flush, rest)
+      const ready = pace.ready(Math.min(this.output.buffered, room))
       if (!isDone(ready)) return Effect.flatMap(ready, (limit) => Effect.flatMap(this.passBatch(limit, pace), rest))
       const passed = this.passBatch(ready.value, pace)
       if (!isDone(passed)) return Effect.flatMap(passed, rest)
     }
     this.passing = false
     return Exit.void
+  }
+
+  /** For so much the pace is asked: what a slow carrier held up would come on top of what others may pass meanwhile. */
+  private room(): number {
+    const { outgoing } = this.inner
+    const size = Option.getOrElse(outgoing.unsafeSize(), () => 0)
+    return size === 0 ? Math.max(outgoing.capacity(), leastBatch) : Math.max(0, outgoing.capacity() - size)
   }
 
   private passBatch(limit: number, pace: Pace): Effect.Effect<void, E | WriteAfterEnd> {

@@ -1158,7 +1158,7 @@ describe("a listener", () => {
       yield* client.close
       yield* Fiber.join(closing)
       assert.deepInclude(yield* client.closed, { _tag: "Clean", firstEnded: "peer" })
-      assert.deepStrictEqual(listener.stats(), { connected: 1, refused: 0, pending: 0 })
+      assert.deepStrictEqual(listener.stats(), { connected: 1, refused: 1, pending: 0 })
     }))
 
   behaviour(
