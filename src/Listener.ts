@@ -15,6 +15,7 @@ import { ListenerClosed } from "./ConnectionError.ts"
 import * as Driver from "./Driver.ts"
 import { AcceptQueue } from "./internal/acceptQueue.ts"
 import { async } from "./internal/async.ts"
+import { Bell } from "./internal/bell.ts"
 import type { Transport } from "./Transport.ts"
 
 /**
@@ -116,12 +117,12 @@ export const make = (options: {
   const queue = new AcceptQueue<Transport>(options.maxPending)
   /** Those that were turned away, until nothing is left of them. */
   const leaving = new Set<Transport>()
-  let alone = () => {}
+  const left = new Bell()
   const refuse = (transport: Transport) => {
     leaving.add(transport)
     Effect.runFork(transport.close).addObserver(() => {
       leaving.delete(transport)
-      if (leaving.size === 0) alone()
+      left.ring()
     })
   }
 
@@ -141,18 +142,16 @@ export const make = (options: {
 
   const stopped = Deferred.unsafeMake<void>(FiberId.none)
 
-  const left = async<void>((resume) => {
-    alone = () => resume(Effect.void)
-    if (leaving.size === 0) alone()
-    return () => {}
-  })
+  const alone: Effect.Effect<void> = Effect.suspend(() =>
+    leaving.size === 0 ? Effect.void : Effect.zipRight(left.await, alone)
+  )
   const abort = Effect.suspend(() => Effect.forEach(leaving, (transport) => transport.abort, { discard: true }))
 
   const close = Effect.uninterruptibleMask((restore) => {
     if (queue.closed) return restore(Deferred.await(stopped))
     for (const transport of queue.close()) refuse(transport)
     return options.stop.pipe(
-      Effect.zipRight(Effect.onInterrupt(restore(left), () => Effect.zipRight(abort, left))),
+      Effect.zipRight(Effect.onInterrupt(restore(alone), () => Effect.zipRight(abort, alone))),
       Effect.ensuring(Deferred.succeed(stopped, undefined))
     )
   })

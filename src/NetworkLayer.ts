@@ -94,7 +94,10 @@ export interface Pace {
    * already (`Effect.succeed`) costs no fiber.
    */
   readonly ready: (bytes: number) => Effect.Effect<number>
-  /** So many bytes of those that `ready` has told have passed, and the others have to ask again. None, if nobody wants them any more. */
+  /**
+   * So many bytes of those that `ready` has told have passed, and the others have to ask again. None, if nobody wants them
+   * any more.
+   */
   readonly spend: (bytes: number) => void
 }
 

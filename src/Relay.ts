@@ -218,7 +218,7 @@ export const run = <E1, E2>(
         return unread ? sourceLost : Effect.void
       })
 
-      /** While it waits for the target. */
+      /** While it waits for the target, or for the end of the other direction. */
       const whileUnread = <E>(effect: Effect.Effect<void, E>): Effect.Effect<void, E> =>
         Immediate.suspend(() => {
           const rest = Immediate.advance(effect)
@@ -240,10 +240,7 @@ export const run = <E1, E2>(
       )
       return guarded(beside(guarded(watchSource), (watcher) => {
         // Both ends of this side are out once the other direction has ended too: a loss until then is still a loss.
-        const over = Effect.suspend(() => {
-          unread = true
-          return Effect.zipRight(sourceLost ?? Effect.void, Fiber.await(watcher))
-        })
+        const over = whileUnread(Effect.asVoid(Fiber.await(watcher)))
         const watched = duration === undefined ? over : beside(watch(other, duration), () => over)
         const ended = Effect.matchEffect(whileUnread(target.closeWrite), {
           onFailure: targetLost,

@@ -264,6 +264,20 @@ describe("Relay.run", () => {
       assert.strictEqual((yield* Effect.flip(client.write(bytes.ascii("x"))))._tag, "ConnectionReset")
     }))
 
+  it.scoped("notices it also where the other side's end is out at once", () =>
+    Effect.gen(function*() {
+      const [client, left] = yield* MemoryTransport.pair()
+      const [right, server] = yield* MemoryTransport.pair()
+      const relay = yield* Effect.fork(
+        Effect.exit(Relay.run(left, NetworkLayer.derive(right, { closeWrite: Effect.void })))
+      )
+      yield* client.closeWrite
+      yield* settle
+      yield* left.abort
+      assert.strictEqual(lost(yield* relay).side, "left")
+      assert.strictEqual((yield* server.closed)._tag, "Lost")
+    }))
+
   it.scoped("fails when somebody else has ended the writing of a side", () =>
     Effect.gen(function*() {
       const { client, relay, right } = yield* joined()

@@ -117,7 +117,7 @@ export const make =
       const marks = own.map(({ highWaterMark }) => highWaterMark)
       const highWaterMark = options.highWaterMark ?? (marks.length === 0 ? undefined : Math.min(...marks))
       const giveBack = Effect.sync(() => {
-        for (const limit of [...limits.read, ...limits.write]) if (limit instanceof Portion) limit.giveBack()
+        for (const limit of [...limits.read, ...limits.write]) limit.spend(0)
       })
       return Effect.zipRight(
         Effect.addFinalizer(() => giveBack),
@@ -330,9 +330,5 @@ class Portion implements NetworkLayer.Pace {
     const rest = this.granted - bytes
     this.granted = 0
     if (rest !== 0) this.shared.giveBack(rest)
-  }
-
-  giveBack(): void {
-    this.spend(0)
   }
 }

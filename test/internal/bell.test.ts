@@ -5,6 +5,14 @@ import { Bell } from "../../src/internal/bell.ts"
 import { settle } from "../support/fibers.ts"
 import { pausedAt } from "../support/paused.ts"
 
+const waits = (bell: Bell) =>
+  Effect.gen(function*() {
+    const waiting = yield* Effect.fork(bell.await)
+    yield* settle
+    assert.isNull(waiting.unsafePoll())
+    yield* Fiber.interrupt(waiting)
+  })
+
 describe("a bell", () => {
   it.effect("wakes who waits, once", () =>
     Effect.gen(function*() {
@@ -14,25 +22,17 @@ describe("a bell", () => {
       assert.isNull(first.unsafePoll())
       bell.ring()
       yield* Fiber.join(first)
-      const second = yield* Effect.fork(bell.await)
-      yield* settle
-      assert.isNull(second.unsafePoll())
-      yield* Fiber.interrupt(second)
+      yield* waits(bell)
     }))
 
   it.effect("is heard by who comes after it, also when somebody else was interrupted meanwhile", () =>
     Effect.gen(function*() {
       const bell = new Bell()
-      const gone = yield* Effect.fork(bell.await)
-      yield* settle
-      yield* Fiber.interrupt(gone)
+      yield* waits(bell)
       bell.ring()
       bell.ring()
       yield* bell.await
-      const next = yield* Effect.fork(bell.await)
-      yield* settle
-      assert.isNull(next.unsafePoll())
-      yield* Fiber.interrupt(next)
+      yield* waits(bell)
     }))
 
   it.live("is missed by nobody, at whichever step it rings", () =>
