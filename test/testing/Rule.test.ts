@@ -291,6 +291,21 @@ describe("Rule", () => {
       }))
   }
 
+  it.live("limit: an orderly end also for one that has not heard yet that the handshake is done", () =>
+    Effect.gen(function*() {
+      const program = Effect.scoped(Effect.gen(function*() {
+        const sim = yield* SimNetwork.SimNetwork
+        const listener = yield* SimNetwork.on(Network.listen(sim.addressOf("server", 80)), "server")
+        const client = yield* SimNetwork.on(Network.connect(listener.address), "client")
+        yield* client.closeWrite
+        const server = yield* listener.accept
+        assert.deepStrictEqual(yield* readAll(server), bytes(0))
+        assert.strictEqual(yield* client.pull, null)
+      }))
+      const rules = [Rule.drop({ from: "client", matching: ({ kind }) => kind === "ACK" }), Rule.limit({ bytes: 0 })]
+      yield* simulated(program, { rules })
+    }))
+
   it.live("reset: after a time", () =>
     Effect.gen(function*() {
       yield* simulated(Effect.scoped(Effect.gen(function*() {

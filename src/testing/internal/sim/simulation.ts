@@ -237,9 +237,10 @@ export class Simulation {
   /** Both ends learn of it as if the other one had done it. */
   private tellBoth(path: Path, how: Ending): void {
     const { client, server } = path
+    // As it is before: neither end has sent what the other one is told, and must not find it acknowledged.
+    const sent = new Map(Array.from(path.flows, ([key, { next }]) => [key, next]))
     for (const [here, there] of [[client, server], [server, client]] as const) {
       const flow = path.flows.get(tuple(there.address, here.address))
-      const back = path.flows.get(tuple(here.address, there.address))
       if (flow === undefined) continue
       const segment: Segment = {
         source: there.address,
@@ -247,7 +248,7 @@ export class Simulation {
         ...(how === "reset" ? { rst: true } : { fin: true }),
         ack: true,
         sequence: flow.next,
-        acknowledgement: back?.next ?? 0,
+        acknowledgement: sent.get(tuple(here.address, there.address)) ?? 0,
         window: 65535,
         payload: nothing
       }
