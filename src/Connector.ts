@@ -267,7 +267,8 @@ class Tries {
   timeout(target: string, duration: Duration.Duration): ConnectionError.ConnectTimeout {
     const { addresses, attempts } = this
     const late = { phase: addresses.length === 0 ? "resolve" : "connect", code: undefined, cause: undefined } as const
-    if (addresses.length > 1) {
+    // The last one may have failed in the same moment.
+    if (addresses.length > 1 && attempts.length < addresses.length) {
       const unfinished = Address.format(addresses[attempts.length]!)
       const spent = Duration.millis(this.now() - this.started - this.startedAfter)
       this.failed(new ConnectionError.ConnectTimeout({ ...late, target: unfinished, duration: spent, attempts: [] }))

@@ -120,8 +120,8 @@ export const bytesWritten = Metering.bytesWritten
 export const bufferedBytes = Metering.buffered
 
 /**
- * Counter `effect_transport_pressure_seconds_total`, by `kind`: the time between two looks, for each connection that had
- * writers waiting at the second one. (`policy/Tap` measures each wait.)
+ * Counter `effect_transport_pressure_seconds_total`, by `kind`: the time between two looks at a connection, the first of them
+ * when it is made observed, if it had writers waiting at the second one. (`policy/Tap` measures each wait.)
  *
  * @since 0.1.0
  * @category metrics
@@ -153,7 +153,6 @@ export const connectDuration = Metering.connectDuration
 interface Observer {
   readonly clock: Clock.Clock
   readonly meter: Metering.Meter | undefined
-  readonly interval: number
   readonly spans: boolean
   readonly logs: boolean
   readonly attributes: Readonly<Record<string, unknown>>
@@ -161,11 +160,14 @@ interface Observer {
 
 const nobody = Context.get(DefaultServices.liveServices, Tracer.Tracer)
 
-const meters = new WeakMap<Clock.Clock, Metering.Meter>()
+const meters = new WeakMap<Clock.Clock, Map<number, Metering.Meter>>()
 
-const meterOf = (clock: Clock.Clock): Metering.Meter => {
-  const meter = meters.get(clock) ?? new Metering.Meter(timersOf(clock))
-  meters.set(clock, meter)
+/** One for each interval: parts of a program may want different ones. */
+const meterOf = (clock: Clock.Clock, interval: number): Metering.Meter => {
+  const byInterval = meters.get(clock) ?? new Map<number, Metering.Meter>()
+  meters.set(clock, byInterval)
+  const meter = byInterval.get(interval) ?? new Metering.Meter(timersOf(clock), interval)
+  byInterval.set(interval, meter)
   return meter
 }
 
@@ -174,9 +176,9 @@ const observer: Effect.Effect<Observer | undefined> = Effect.gen(function*() {
   const { attributes = {}, interval = "1 second", logs = true, metrics = true, spans = true } = yield* Settings
   const clock = yield* Effect.clock
   const traced = spans && (yield* Effect.tracer) !== nobody && (yield* FiberRef.get(FiberRef.currentTracerEnabled))
-  const meter = metrics ? meterOf(clock) : undefined
+  const meter = metrics ? meterOf(clock, Duration.toMillis(interval)) : undefined
   if (!traced && !logs && meter === undefined) return undefined
-  return { clock, meter, interval: Duration.toMillis(interval), spans: traced, logs, attributes }
+  return { clock, meter, spans: traced, logs, attributes }
 })
 
 // -----------------------------------------------------------------------------
@@ -293,7 +295,7 @@ const listening = new WeakMap<Listener, Tracer.Span>()
  * @category combinators
  */
 export const listener = (listener: Listener): Effect.Effect<Listener> =>
-  Effect.gen(function*() {
+  Effect.uninterruptible(Effect.gen(function*() {
     const { address } = listener
     const seen = yield* observer
     if (seen?.spans !== true) return listener
@@ -312,7 +314,7 @@ export const listener = (listener: Listener): Effect.Effect<Listener> =>
     }
     yield* Effect.forkDaemon(Effect.interruptible(Effect.map(listener.closed, over)))
     return listener
-  })
+  }))
 
 /**
  * The handler of a server, observed: with a span for each connection (`transport.connection`, kind server, without a parent),
@@ -383,7 +385,7 @@ const followed = (
   kind: Metering.Kind,
   span: Tracer.Span | undefined
 ): Effect.Effect<(exit: Exit.Exit<unknown, unknown>) => void> => {
-  const settle = seen.meter?.add(transport, kind, seen.interval)
+  const settle = seen.meter?.add(transport, kind)
   let used: Exit.Exit<unknown, unknown> | undefined
   let reason: CloseReason<unknown> | undefined
   const over = () => {

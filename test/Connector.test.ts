@@ -21,6 +21,7 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Transport } from "../src/Transport.ts"
+import { inSteppingTime } from "./support/steppingClock.ts"
 
 // Addresses for documentation (RFC 5737, RFC 3849): nobody is there, and nobody is asked.
 const a = Address.tcp("192.0.2.1", 80)
@@ -199,6 +200,19 @@ describe("the deadline", () => {
       )
       assert.strictEqual(asked.length, 3)
     }))
+
+  it.live("tells all attempts also when the last one fails in the same moment", () =>
+    inSteppingTime(() =>
+      Effect.gen(function*() {
+        const { layer } = fakeNetwork((address) =>
+          Effect.zipRight(Effect.sleep("1 second"), Effect.fail(refused(address)))
+        )
+        const dial = Connector.make({ host: "host", port: 80, timeout: "3 seconds" })
+        const error = yield* Effect.provide(Effect.flip(dial.connect), layer)
+        assert.instanceOf(error, ConnectionError.ConnectTimeout)
+        assert.deepStrictEqual(error.attempts.map(({ address }) => address), [a, b, c])
+      })
+    ))
 
   it.scoped("covers the look-up of the name", () =>
     Effect.gen(function*() {

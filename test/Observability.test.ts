@@ -7,13 +7,18 @@ import {
 } from "@opentelemetry/sdk-metrics"
 import type { ReadableSpan } from "@opentelemetry/sdk-trace-base"
 import { InMemorySpanExporter, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base"
+import * as Deferred from "effect/Deferred"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Metric from "effect/Metric"
 import * as MetricState from "effect/MetricState"
 import * as TestClock from "effect/TestClock"
+import * as Tracer from "effect/Tracer"
 import * as Address from "../src/Address.ts"
 import * as Connector from "../src/Connector.ts"
 import * as MemoryTransport from "../src/memory/MemoryTransport.ts"
@@ -184,6 +189,25 @@ describe("spans, exported by OpenTelemetry", () => {
       })
     }))
 
+  it.scopedLive("end also if the making of an observed listener is interrupted", () =>
+    Effect.gen(function*() {
+      const listener = yield* Network.listen(Address.tcp("127.0.0.1", 0))
+      const native = yield* Effect.tracer
+      const ended = yield* Deferred.make<void>()
+      let making: Fiber.RuntimeFiber<unknown, unknown> | undefined
+      const tracer = Tracer.make({
+        ...native,
+        span: (...of) => {
+          making!.unsafeInterruptAsFork(FiberId.none)
+          return Object.assign(native.span(...of), { end: () => Deferred.unsafeDone(ended, Exit.void) })
+        }
+      })
+      making = yield* Effect.fork(Effect.withTracer(Observability.listener(listener), tracer))
+      yield* Fiber.await(making)
+      yield* listener.close
+      yield* Deferred.await(ended)
+    }).pipe(Effect.provide(NodeNetwork.layer)))
+
   it.live("are not made where they are turned off, and have the attributes that are given", () =>
     Effect.gen(function*() {
       const off = yield* traced(Effect.provideService(exchange, Observability.Settings, { spans: false }))
@@ -240,6 +264,40 @@ describe("metrics of observed connections", () => {
       yield* left.closed
       yield* Peer.turns(1)
       assert.deepStrictEqual([open(), read(), written(), clean(), durations()], [0, 4, 30, 1, 1])
+    }))
+
+  it.scoped("are as of each one's own interval", () =>
+    Effect.gen(function*() {
+      const written = rise("effect_transport_bytes_written_total", { kind: "server" })
+      const observed = (kind: "client" | "server", interval: Duration.DurationInput) =>
+        Effect.gen(function*() {
+          const [left] = yield* MemoryTransport.pair()
+          const settings = { interval }
+          return yield* Effect.provideService(
+            Observability.connection(left, { kind }),
+            Observability.Settings,
+            settings
+          )
+        })
+      yield* observed("client", "1 hour")
+      const often = yield* observed("server", "1 second")
+      yield* often.write(new Uint8Array(7))
+      yield* TestClock.adjust("1 seconds")
+      assert.strictEqual(written(), 7)
+    }))
+
+  it.scoped("know no pressure from before a connection was there", () =>
+    Effect.gen(function*() {
+      const pressure = rise("effect_transport_pressure_seconds_total", { kind: "client" })
+      const [first] = yield* MemoryTransport.pair()
+      yield* Observability.connection(first)
+      yield* TestClock.adjust("750 millis")
+      const [late] = yield* MemoryTransport.pair({ capacity: 1, highWaterMark: 1 })
+      yield* Observability.connection(late)
+      yield* late.write(new Uint8Array(2))
+      yield* Effect.fork(late.write(new Uint8Array(1)))
+      yield* TestClock.adjust("250 millis")
+      assert.strictEqual(pressure(), 0.25)
     }))
 
   it.live("count dials and losses by the tag of the error", () =>

@@ -107,6 +107,7 @@ class Metered implements Member {
   readonly transport: Transport<unknown>
   readonly kind: Kind
   readonly since: number
+  private lookedAt: number
   private bytesRead = 0
   private bytesWritten = 0
   private buffered = 0
@@ -114,45 +115,49 @@ class Metered implements Member {
   constructor(transport: Transport<unknown>, kind: Kind, since: number) {
     this.transport = transport
     this.kind = kind
-    this.since = since
+    this.since = this.lookedAt = since
   }
 
-  /** `seconds` have passed since the last look. */
-  look(seconds: number): void {
+  look(now: number): void {
     const metrics = of[this.kind]
     const { buffered, bytesRead, bytesWritten, writersWaiting } = this.transport.stats()
     if (bytesRead > this.bytesRead) metrics.bytesRead.unsafeUpdate(bytesRead - this.bytesRead, [])
     if (bytesWritten > this.bytesWritten) metrics.bytesWritten.unsafeUpdate(bytesWritten - this.bytesWritten, [])
     if (buffered !== this.buffered) metrics.buffered.unsafeModify(buffered - this.buffered, [])
-    if (writersWaiting > 0) metrics.pressure.unsafeUpdate(seconds, [])
+    if (writersWaiting > 0) metrics.pressure.unsafeUpdate((now - this.lookedAt) / 1000, [])
+    this.lookedAt = now
     this.bytesRead = bytesRead
     this.bytesWritten = bytesWritten
     this.buffered = buffered
   }
 }
 
-/** The open connections of one Clock that somebody observes. */
+/** The open connections of one Clock that are looked at together, as often as somebody who observes them wants it. */
 export class Meter {
   private readonly timers: Timers
+  /** Milliseconds. */
+  private readonly interval: number
   private readonly connections = new Members<Metered>()
   private cancel: (() => void) | undefined = undefined
 
-  constructor(timers: Timers) {
+  constructor(timers: Timers, interval: number) {
     this.timers = timers
+    this.interval = interval
   }
 
   /** Gives what is to be called at its end. */
-  add(transport: Transport<unknown>, kind: Kind, interval: number): (reason: CloseReason<unknown>) => void {
+  add(transport: Transport<unknown>, kind: Kind): (reason: CloseReason<unknown>) => void {
     const metered = new Metered(transport, kind, this.timers.now())
     this.connections.add(metered)
     of[kind].open.unsafeModify(1, [])
-    this.schedule(interval)
+    this.schedule()
     return (reason) => {
-      metered.look(0)
+      const now = this.timers.now()
+      metered.look(now)
       this.connections.remove(metered)
       if (this.connections.size === 0) this.rest()
       of[kind].open.unsafeModify(-1, [])
-      of[kind].duration.unsafeUpdate((this.timers.now() - metered.since) / 1000, [])
+      of[kind].duration.unsafeUpdate((now - metered.since) / 1000, [])
       count(of[kind].closed, outcomeOf(reason))
     }
   }
@@ -163,15 +168,14 @@ export class Meter {
   }
 
   /** While there is anything to look at. It is nothing that anybody waits for: time does not go on for it. */
-  private schedule(interval: number): void {
+  private schedule(): void {
     if (this.cancel !== undefined) return
-    const before = this.timers.now()
     const later: Scheduling["unsafeSchedule"] = this.timers.schedule
-    this.cancel = later(interval, () => {
+    this.cancel = later(this.interval, () => {
       this.cancel = undefined
-      const seconds = (this.timers.now() - before) / 1000
-      for (const connection of this.connections.all()) connection.look(seconds)
-      this.schedule(interval)
+      const now = this.timers.now()
+      for (const connection of this.connections.all()) connection.look(now)
+      this.schedule()
     }, true)
   }
 }

@@ -11,8 +11,32 @@ export const taken = ({ bytesRead, unread }: TransportStats): number => bytesRea
 /** How many bytes were ever accepted. */
 export const accepted = ({ buffered, bytesWritten }: TransportStats): number => bytesWritten + buffered
 
-/** The chunks that so many bytes are: those of them that were accepted whole. */
-export const first = (chunks: ReadonlyArray<Uint8Array>, bytes: number): ReadonlyArray<Uint8Array> => {
-  let left = bytes
-  return chunks.filter(({ length }) => (left -= length) >= 0)
+/** The chunks of a write that is with the carrier, and no other one meanwhile: each is given once, when it was accepted whole. */
+export class Accepting {
+  private readonly stats: () => TransportStats
+  private readonly chunks: ReadonlyArray<Uint8Array>
+  private readonly before: number
+  private given = 0
+  private givenBytes = 0
+
+  constructor(stats: () => TransportStats, chunks: ReadonlyArray<Uint8Array>) {
+    this.stats = stats
+    this.chunks = chunks
+    this.before = accepted(stats())
+  }
+
+  /** Those that were accepted since the last time. */
+  next(): ReadonlyArray<Uint8Array> {
+    const { chunks, given: from } = this
+    const bytes = accepted(this.stats()) - this.before
+    while (this.given < chunks.length && this.givenBytes + chunks[this.given]!.length <= bytes) {
+      this.givenBytes += chunks[this.given++]!.length
+    }
+    return chunks.slice(from, this.given)
+  }
+
+  /** All that are left: the write has succeeded. */
+  rest(): ReadonlyArray<Uint8Array> {
+    return this.chunks.slice(this.given)
+  }
 }

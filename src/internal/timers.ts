@@ -27,9 +27,11 @@ const liveClock = Context.get(DefaultServices.liveServices, Clock.Clock)
 const maxDelay = 2 ** 31 - 1
 
 /** A timer of the host, where it is the Clock: a fiber that sleeps costs 16 KB of garbage for every connection that closes. */
-const scheduleLive: Timers["schedule"] = (delay, run) => {
+const scheduleLive: Scheduling["unsafeSchedule"] = (delay, run, background = false) => {
   if (delay > maxDelay) return () => {}
   const timer = setTimeout(run, delay)
+  // Where a process ends once nothing is left to wait for, this is nothing to wait for.
+  if (background) (timer as { readonly unref?: () => void }).unref?.()
   return () => clearTimeout(timer)
 }
 

@@ -5,6 +5,7 @@
  */
 import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { X509Certificate } from "node:crypto"
@@ -178,7 +179,7 @@ export const client = (
   const described = endpoint._tag === "TlsClient" ? new Endpoint.TcpClient(endpoint) : endpoint
   const carrier = Connector.fromEndpoint(described, options)
   return Effect.map(
-    dialling(endpoint),
+    dialling(endpoint, endpoint.timeout ?? options.timeout),
     (secure) => ({ connector: Connector.layered(carrier, secure), carrier, secure })
   )
 }
@@ -201,9 +202,12 @@ const accepting = (endpoint: Endpoint.ServerEndpoint): Effect.Effect<Secure, Cre
   )
 }
 
-const dialling = (endpoint: Endpoint.ClientEndpoint): Effect.Effect<Secure, CredentialError> => {
+const dialling = (
+  endpoint: Endpoint.ClientEndpoint,
+  timeout: Duration.DurationInput | undefined
+): Effect.Effect<Secure, CredentialError> => {
   if (endpoint._tag !== "TlsClient") return Effect.succeed(NetworkLayer.identity)
-  const { certificate, host, privateKey, serverName, timeout, trustRoots } = endpoint
+  const { certificate, host, privateKey, serverName, trustRoots } = endpoint
   return Effect.map(
     contextOf({
       certificate: fileOf("certificate", certificate),

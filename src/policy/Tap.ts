@@ -20,7 +20,8 @@ import type { CloseReason, Transport } from "../Transport.ts"
 export interface Tap {
   /**
    * So many bytes more were read by whoever uses the transport: of a chunk that `forEach` gives at once, of one that is
-   * pulled when the next one is asked for, or at the end. Bytes that are put back are told once.
+   * pulled when the next one is asked for, or at the end, for which a fiber waits. Bytes that are put back are told once;
+   * input that a close discards is told as well.
    */
   readonly read?: ((bytes: number) => void) | undefined
   /** So many bytes more were accepted for writing. */
@@ -32,8 +33,8 @@ export interface Tap {
 }
 
 /**
- * A network layer that tells a tap of each connection: one more call for a chunk, no fiber, and the handler form stays as
- * cheap as it is.
+ * A network layer that tells a tap of each connection: one more call for a chunk, no fiber for it, and the handler form stays
+ * as cheap as it is.
  *
  * @example
  * ```ts
@@ -61,7 +62,7 @@ export const make =
   (tap: (transport: Transport<unknown>) => Tap) => <E>(transport: Transport<E>): Effect.Effect<Transport<E>> =>
     Effect.gen(function*() {
       const counted = new Counted(transport, tap(transport), yield* Effect.clock)
-      if (counted.tap.closed !== undefined) {
+      if (counted.tap.closed !== undefined || counted.tap.read !== undefined) {
         yield* Effect.forkDaemon(Effect.interruptible(Effect.map(transport.closed, counted.closed)))
       }
       const derived = NetworkLayer.derive(transport, {

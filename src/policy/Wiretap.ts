@@ -179,9 +179,11 @@ export const pcapng = (write: (block: Uint8Array) => void, options: PcapngOption
   let connections = 0
   return (connection) => {
     const { local, remote } = shownAs(connection, ++connections)
+    // A Clock may know parts of a millisecond. As nanoseconds, a time is beyond what a number holds exactly.
+    const nanosOf = (at: number) => BigInt(Math.round(at * 1000)) * 1000n
     const send = (at: number, direction: "in" | "out", bytes: Uint8Array) =>
-      write(Pcapng.enhancedPacket({ interface: 0, direction, at: BigInt(at) * 1_000_000n, bytes }))
-    return segments(local, remote, options.side ?? "client", connection.at, send)
+      write(Pcapng.enhancedPacket({ interface: 0, direction, at: nanosOf(at), bytes }))
+    return segments(local, remote, options.side ?? "client", initialSequence(connections), connection.at, send)
   }
 }
 
@@ -214,7 +216,7 @@ export const toSink = <A, E, R>(
   tap: (write: (shown: A) => void) => Tap,
   sink: Sink.Sink<unknown, A, unknown, E, R>
 ): Effect.Effect<Tap, never, R | Scope.Scope> =>
-  Effect.gen(function*() {
+  Effect.uninterruptible(Effect.gen(function*() {
     const runtime = yield* Effect.runtime()
     const waiting = yield* Mailbox.make<A>({ capacity: 1024, strategy: "dropping" })
     let complains = true
@@ -232,7 +234,10 @@ export const toSink = <A, E, R>(
       complains = false
       Runtime.runFork(runtime, Effect.logWarning("A wiretap shows more than is taken; some of it is left out"))
     })
-  })
+  }))
+
+/** Another one for each: a SYN with the number of an earlier one of the same ports would be taken for it, sent again. */
+const initialSequence = (number: number): number => Math.imul(number, 0x9e3779b1) >>> 0
 
 const shownAs = ({ localAddress, remoteAddress }: Connection, number: number) =>
   localAddress._tag === "TcpAddress" && remoteAddress._tag === "TcpAddress" &&

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/TestClock"
+import type { Scheduling } from "../../src/internal/timers.ts"
 import { timersOf } from "../../src/internal/timers.ts"
 import * as VirtualClock from "../../src/testing/VirtualClock.ts"
 import { rootFibers, settle } from "../support/fibers.ts"
@@ -78,6 +79,16 @@ describe("timers", () => {
       cancel()
       yield* fired(5)
       assert.isFalse(late)
+    }))
+
+  it.live("in the background keep no process alive", () =>
+    Effect.gen(function*() {
+      const { schedule }: { readonly schedule: Scheduling["unsafeSchedule"] } = yield* timers
+      const waitedFor = () => process.getActiveResourcesInfo().filter((resource) => resource === "Timeout").length
+      const before = waitedFor()
+      const cancel = schedule(60_000, () => {}, true)
+      assert.strictEqual(waitedFor(), before)
+      cancel()
     }))
 
   it.live("that are later than the host can count never come, and not at once", () =>

@@ -1,8 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import type * as Address from "../../src/Address.ts"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as TestClock from "effect/TestClock"
+import * as Address from "../../src/Address.ts"
 import * as Endpoint from "../../src/Endpoint.ts"
+import * as MemoryTransport from "../../src/memory/MemoryTransport.ts"
+import * as Network from "../../src/Network.ts"
 import * as NodeEndpoint from "../../src/node/NodeEndpoint.ts"
 import * as NodeNetwork from "../../src/node/NodeNetwork.ts"
 import * as Tls from "../../src/node/Tls.ts"
@@ -69,6 +74,22 @@ describe("what is described", () => {
         yield* exchange(here, there)
       }).pipe(provided)
   )
+
+  it.scoped("has the deadline of the options for its handshake, if it says none itself", () =>
+    Effect.gen(function*() {
+      const silent = Layer.succeed(Network.Network, {
+        listen: () => Effect.dieMessage("nobody listens here"),
+        connect: () => Effect.map(MemoryTransport.pair(), ([left]) => left),
+        resolve: () => Effect.succeed([Address.tcp("192.0.2.1", 443)])
+      })
+      const endpoint = Either.getOrThrow(Endpoint.parseClient("tls:host:443"))
+      const { connector } = yield* NodeEndpoint.client(endpoint, { timeout: "60 seconds" })
+      const dialling = yield* Effect.fork(Effect.flip(Effect.provide(connector.connect, silent)))
+      yield* TestClock.adjust("59 seconds")
+      assert.isNull(dialling.unsafePoll())
+      yield* TestClock.adjust("1 seconds")
+      assert.deepInclude(yield* Fiber.join(dialling), { _tag: "ConnectTimeout", phase: "handshake" })
+    }))
 
   it.scopedLive.skipIf(!has("openssl"))(
     "with a file that cannot be used is neither a server nor a client (skipped: openssl is not installed)",

@@ -43,6 +43,18 @@ describe("a tap", () => {
       assert.deepStrictEqual(told, [["written", 3], ["written", 9], ["read", 4], ["read", 2], ["closed", "Clean"]])
     }))
 
+  it.scoped("is told at the end what was pulled last, also if it does not ask for the end", () =>
+    Effect.gen(function*() {
+      const [left, peer] = yield* MemoryTransport.pair()
+      let read = 0
+      const transport = yield* Tap.make(() => ({ read: (bytes) => void (read += bytes) }))(left)
+      yield* peer.write(new Uint8Array(3))
+      yield* transport.pull
+      yield* transport.abort
+      yield* Peer.turns(1)
+      assert.strictEqual(read, 3)
+    }))
+
   it.scoped("is told how long a write had to wait, also if it is given up or fails", () =>
     Effect.gen(function*() {
       const { peer, told, transport } = yield* tapped({ capacity: 1, highWaterMark: 1, readBufferSize: 0 })

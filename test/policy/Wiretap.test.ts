@@ -4,8 +4,10 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FastCheck from "effect/FastCheck"
 import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
+import * as Scheduler from "effect/Scheduler"
 import * as Scope from "effect/Scope"
 import * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
@@ -20,7 +22,7 @@ import { sweep } from "../../src/testing/InterruptSweep.ts"
 import type { Transport } from "../../src/Transport.ts"
 import { counting as carrierThatCounts } from "../cost/carrier.ts"
 import { ascii, bytes, counting, joined, text } from "../support/bytes.ts"
-import { schedulerThatCounts, settle } from "../support/fibers.ts"
+import { rootFibers, schedulerThatCounts, settle } from "../support/fibers.ts"
 import * as Peer from "../support/peer.ts"
 import { has, run } from "../support/tool.ts"
 
@@ -102,6 +104,19 @@ describe("make", () => {
         assert.deepStrictEqual(told, [">aaaa", ">b", ">c", ">d"])
       }).pipe(Effect.scoped)))
 
+  it.scoped("tells what is accepted of a write that waits before what answers it", () =>
+    Effect.gen(function*() {
+      const { peer, told, transport } = yield* tapped({ capacity: 0, highWaterMark: 1, readBufferSize: 0 })
+      const writing = yield* Effect.fork(transport.writeAll(["a", "b", "c", "d"].map(ascii)))
+      assert.strictEqual(text((yield* peer.pull)!), "a")
+      yield* peer.write(ascii("x"))
+      yield* transport.pull
+      assert.deepStrictEqual([told[0], told.at(-1)], [">a", "<x"])
+      assert.isNull(writing.unsafePoll())
+      yield* Fiber.interrupt(writing)
+      assert.strictEqual(told.filter((one) => one === ">a").length, 1)
+    }))
+
   it.scoped("tells a reset, and from where", () =>
     Effect.gen(function*() {
       for (const by of ["peer", "transport"] as const) {
@@ -111,6 +126,20 @@ describe("make", () => {
         yield* settle
         assert.deepStrictEqual(told, [by === "peer" ? "<(reset)" : ">(reset)"])
       }
+    }))
+
+  it.scoped("tells the end behind the last bytes, if the connection is over and nobody asks for more", () =>
+    Effect.gen(function*() {
+      const { peer, told, transport } = yield* tapped()
+      yield* peer.writeAll([ascii("a"), ascii("b")])
+      yield* peer.closeWrite
+      yield* transport.pull
+      yield* Effect.all([transport.closeWrite, Peer.readAll(peer)], { concurrency: "unbounded" })
+      yield* transport.closed
+      yield* settle
+      assert.deepStrictEqual(told, ["<a", ">(end)"])
+      yield* transport.pull
+      assert.deepStrictEqual(told, ["<a", ">(end)", "<b", "<(end)"])
     }))
 
   it.live("an interruption of a pull loses nothing, and tells nothing twice", () =>
@@ -272,6 +301,23 @@ describe.skipIf(!has("tshark"))("pcapng (skipped: tshark is not installed)", () 
       }))
   }
 
+  it.scopedLive("the same addresses again are another connection", () =>
+    Effect.gen(function*() {
+      const blocks: Array<Uint8Array> = []
+      const layer = Wiretap.make(Wiretap.pcapng((block) => blocks.push(block)))
+      for (const said of ["first", "second"]) {
+        const [left, peer] = yield* MemoryTransport.pair()
+        const transport = yield* layer(NetworkLayer.derive(left, addresses[0][1]))
+        yield* transport.write(ascii(said))
+        yield* peer.abort
+        yield* transport.closed
+        yield* settle
+      }
+      const fields = ["-e", "tcp.stream", "-e", "tcp.len", "-Y", "tcp.len > 0"]
+      assert.strictEqual(yield* tshark(joined(blocks), "-T", "fields", ...fields), "0\t5\n1\t6")
+      assert.strictEqual(yield* tshark(joined(blocks), "-Y", "tcp.analysis.retransmission"), "")
+    }))
+
   it.scopedLive("a reset, and a server's side", () =>
     Effect.gen(function*() {
       const blocks: Array<Uint8Array> = []
@@ -288,6 +334,16 @@ describe.skipIf(!has("tshark"))("pcapng (skipped: tshark is not installed)", () 
       yield* Scope.close(scope, Exit.void)
     }))
 })
+
+it.scoped("pcapng has times to the microsecond, if the Clock knows them", () =>
+  Effect.gen(function*() {
+    const blocks: Array<Uint8Array> = []
+    const [carrier] = yield* MemoryTransport.pair()
+    yield* TestClock.adjust("1500 micros")
+    yield* Wiretap.make(Wiretap.pcapng((block) => blocks.push(block)))(carrier)
+    const { buffer, byteOffset } = blocks[2]!
+    assert.strictEqual(new DataView(buffer, byteOffset).getBigUint64(12), 1_500_000n)
+  }))
 
 it.scoped("a tap can listen to several connections, and is told the time of the Clock", () =>
   Effect.gen(function*() {
@@ -332,6 +388,21 @@ describe("toSink", () => {
         Effect.zipRight(transport.write(ascii("a")), transport.writeAll([ascii("b"), ascii("c")])))
       assert.deepStrictEqual(got.slice(0, 3), ["a", "b", "c"])
       assert.deepStrictEqual(warned, [])
+    }))
+
+  it.effect("leaves no fiber if its making is interrupted as that one starts", () =>
+    Effect.gen(function*() {
+      const before = yield* rootFibers
+      let making: Fiber.RuntimeFiber<unknown> | undefined
+      const scheduler = Scheduler.make((run, priority) => {
+        making!.unsafeInterruptAsFork(FiberId.none)
+        Scheduler.defaultScheduler.scheduleTask(run, priority)
+      })
+      const made = Effect.withScheduler(Wiretap.toSink(Wiretap.hexdump, Sink.drain), scheduler)
+      making = yield* Effect.fork(Effect.scoped(made))
+      yield* Fiber.await(making)
+      yield* settle
+      assert.strictEqual(yield* rootFibers, before)
     }))
 
   it.effect("that is slow leaves some of it out, and holds no connection back", () =>

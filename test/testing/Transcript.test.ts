@@ -155,6 +155,19 @@ describe("record", () => {
       yield* forked(peer.pull)
     }))
 
+  it.scoped("of a write that waits, what was accepted stands before what answers it", () =>
+    Effect.gen(function*() {
+      const { peer, transcript, transport } = yield* recorded({ capacity: 0, highWaterMark: 1, readBufferSize: 0 })
+      const writing = yield* forked(transport.writeAll(["a", "b", "c", "d"].map(ascii)))
+      assert.strictEqual(text((yield* peer.pull)!), "a")
+      yield* peer.write(ascii("x"))
+      yield* transport.pull
+      assert.isNull(writing.unsafePoll())
+      yield* Fiber.interrupt(writing)
+      assert.deepStrictEqual(told(transcript()), ["0 local: a|b", "0 peer: x"])
+      yield* transport.abort
+    }))
+
   it.scoped("a write that an end cuts short stands before the end", () =>
     Effect.gen(function*() {
       const { peer, transcript, transport } = yield* recorded({ capacity: 0, readBufferSize: 0, highWaterMark: 4 })

@@ -32,10 +32,11 @@ export const segments = (
   local: TcpAddress,
   remote: TcpAddress,
   side: "client" | "server",
+  initialSequence: number,
   openedAt: number,
   send: (at: number, direction: Direction, bytes: Uint8Array) => void
 ): (passed: Passed) => void => {
-  const next = { in: 0, out: 0 }
+  const next = { in: initialSequence, out: initialSequence }
   let identification = 0
   const segment = (at: number, direction: Direction, { ack, fin, rst, syn }: Flags, payload = nothing) => {
     identification = identification + 1 & 0xffff

@@ -9,7 +9,7 @@ import * as Exit from "effect/Exit"
 import type { WriteAfterEnd } from "../../ConnectionError.ts"
 import { Fifo } from "../../internal/fifo.ts"
 import { advance, isDone, suspend } from "../../internal/immediate.ts"
-import { accepted, first, taken } from "../../internal/passed.ts"
+import { accepted, Accepting, taken } from "../../internal/passed.ts"
 import type { CloseReason, Transport } from "../../Transport.ts"
 import type { Passed, Tap } from "../Wiretap.ts"
 
@@ -22,7 +22,10 @@ export class Wire<E> {
   /** Up to which byte the input was told. */
   private toldTo: number
   private readonly writers = new Fifo()
+  private accepting: Accepting | undefined = undefined
   private readonly ends = { in: false, out: false }
+  /** The connection is over, and its input has an end. */
+  private inputEnds = false
 
   constructor(transport: Transport<E>, tap: Tap, clock: Clock.Clock) {
     const { localAddress, remoteAddress } = transport
@@ -34,6 +37,8 @@ export class Wire<E> {
 
   private passed(kind: Passed["kind"], direction: Passed["direction"], bytes = nothing): void {
     if (kind === "data" && bytes.length === 0) return
+    // What answers a write comes after it.
+    if ((kind !== "data" || direction === "in") && this.accepting !== undefined) this.wrote(this.accepting.next())
     this.tell({ kind, direction, at: this.clock.unsafeCurrentTimeMillis(), bytes })
   }
 
@@ -43,9 +48,16 @@ export class Wire<E> {
   read(chunk: Uint8Array): void {
     const position = taken(this.transport.stats())
     const fresh = Math.min(chunk.length, position - this.toldTo)
-    if (fresh <= 0) return
-    this.toldTo = position
-    this.passed("data", "in", chunk.subarray(chunk.length - fresh))
+    if (fresh > 0) {
+      this.toldTo = position
+      this.passed("data", "in", chunk.subarray(chunk.length - fresh))
+    }
+    this.endInput()
+  }
+
+  /** Once the connection is over, nobody may ask for more than the last bytes. */
+  private endInput(): void {
+    if (this.inputEnds && this.transport.stats().unread === 0) this.ended("in")
   }
 
   /** Looks at the next bytes, and puts them back: the pull that gives them to the consumer has no step after it. */
@@ -85,13 +97,18 @@ export class Wire<E> {
   /** Of a write that does not succeed, as much is told as was accepted: no other one is with the carrier meanwhile. */
   private inTurn<E2>(all: ReadonlyArray<Uint8Array>, writing: Effect.Effect<void, E2>): Effect.Effect<void, E2> {
     return this.writers.inTurn(Effect.uninterruptibleMask((restore) => {
-      const before = accepted(this.transport.stats())
+      const accepting = new Accepting(this.transport.stats, all)
+      this.accepting = accepting
       return Effect.onExit(restore(writing), (exit) =>
         Effect.sync(() => {
-          const sent = Exit.isSuccess(exit) ? all : first(all, accepted(this.transport.stats()) - before)
-          for (const chunk of sent) this.passed("data", "out", chunk)
+          this.accepting = undefined
+          this.wrote(Exit.isSuccess(exit) ? accepting.rest() : accepting.next())
         }))
     }))
+  }
+
+  private wrote(chunks: ReadonlyArray<Uint8Array>): void {
+    for (const chunk of chunks) this.passed("data", "out", chunk)
   }
 
   // --- ending ------------------------------------------------------------------
@@ -107,11 +124,10 @@ export class Wire<E> {
       const { side } = reason.error as { readonly side?: unknown }
       return this.passed("reset", side === "local" || side === undefined ? "out" : "in")
     }
-    const order = reason.firstEnded === "local" ? ["out", "in"] as const : ["in", "out"] as const
+    this.inputEnds = reason.peerEnded
+    if (reason.firstEnded === "local") this.ended("out")
     // What is unread comes before the end, which is told when it is read.
-    const inputEnded = reason.peerEnded && this.transport.stats().unread === 0
-    for (const direction of order) {
-      if (direction === "out" || inputEnded) this.ended(direction)
-    }
+    this.endInput()
+    this.ended("out")
   }
 }

@@ -12,7 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { LossDetail, WriteAfterEnd } from "../../ConnectionError.ts"
 import { Fifo } from "../../internal/fifo.ts"
-import { accepted, first, taken } from "../../internal/passed.ts"
+import { Accepting, taken } from "../../internal/passed.ts"
 import * as NetworkLayer from "../../NetworkLayer.ts"
 import type { CloseReason, Transport } from "../../Transport.ts"
 import type { Event, Transcript } from "../Transcript.ts"
@@ -23,6 +23,7 @@ export class Recorder<E> {
   private readonly start: number
   private readonly events: Array<Event> = []
   private readonly writers = new Fifo()
+  private accepting: Accepting | undefined = undefined
   /** How much of the input is noted. */
   private position: number
   private peerEnded = false
@@ -78,11 +79,13 @@ export class Recorder<E> {
     Effect.suspend(() => {
       const all = Array.from(chunks)
       return this.writers.inTurn(Effect.uninterruptibleMask((restore) => {
-        const before = accepted(this.carrier.stats())
+        const accepting = new Accepting(this.carrier.stats, all)
+        this.accepting = accepting
         return Effect.onExit(restore(this.carrier.writeAll(all)), (exit) =>
-          Effect.sync(() =>
-            this.sent(Exit.isSuccess(exit) ? all : first(all, accepted(this.carrier.stats()) - before))
-          ))
+          Effect.sync(() => {
+            this.accepting = undefined
+            this.sent(Exit.isSuccess(exit) ? accepting.rest() : accepting.next())
+          }))
       }))
     })
 
@@ -139,6 +142,8 @@ export class Recorder<E> {
 
   /** What is noted late belongs before the end that it came before: a write that was cut short, input that was read later. */
   private note(event: Event): void {
+    // What answers a write comes after it.
+    if (event._tag !== "Data" || event.from === "peer") this.sent(this.accepting?.next() ?? [])
     const end = this.events.findIndex(({ _tag, from }) =>
       _tag === "Loss" || _tag === "End" && from === event.from && event._tag === "Data"
     )
