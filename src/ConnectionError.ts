@@ -270,8 +270,8 @@ export class ConnectionRefused extends Data.TaggedError("ConnectionRefused")<Con
 }
 
 /**
- * No connection in time. `phase` says what took too long; `duration` is the deadline, `undefined` when the kernel itself
- * gave up (`ETIMEDOUT`).
+ * No connection in time. `phase` says what took too long; `duration` is the deadline, in a list of `attempts` how long the
+ * unfinished one had, and `undefined` when the kernel itself gave up (`ETIMEDOUT`).
  *
  * @since 0.1.0
  * @category connect errors
@@ -693,6 +693,8 @@ export const errnoTable: ReadonlyArray<ErrnoRow> = [
   row("resolve", "ENODATA", "*", "HostNotFound"),
   row("resolve", "EAI_NONAME", "*", "HostNotFound"),
   row("resolve", "EAI_NODATA", "*", "HostNotFound"),
+  // The name has addresses, of the other family.
+  row("resolve", "EAI_ADDRFAMILY", "*", "HostNotFound"),
   row("resolve", "ERR_INVALID_ARG_VALUE", "*", "HostNotFound"),
   // libuv's word for what cannot be a name: too long, or with a NUL in it.
   row("resolve", "EINVAL", "*", "HostNotFound"),

@@ -65,7 +65,7 @@ export interface Options extends Network.SocketOptions {
  * @category models
  */
 export interface HostOptions extends Options {
-  /** A name to resolve, or an IP literal. */
+  /** A name to resolve, or an IP literal, without brackets. */
   readonly host: string
   /** From 1 to 65535. */
   readonly port: number
@@ -84,11 +84,12 @@ export const isConnector = (u: unknown): u is Connector<unknown, unknown> => has
  * resolver. The first that answers wins. (Racing them is another connector's task: this one never has two attempts open.)
  *
  * - `HostNotFound`, `ResolverUnavailable`: there is nothing to try.
- * - All tries failed: the first one's error. Were there several, its `attempts` lists them all (`PermissionDenied` and
- *   `TooManyOpenFiles` have no such list).
+ * - All tries failed: the first one's error. Were there several, its `attempts` lists them all (`ConnectionReset`,
+ *   `PermissionDenied`, `TooManyOpenFiles` and `AddressUnsupported` have no such list).
  * - `ConnectTimeout`: the deadline has passed; `phase` tells in what, and `attempts` what was tried, the unfinished last.
  *
- * A port that is none is a bug in the caller: a `RangeError`.
+ * A host or a port that is none is a bug in the caller: a `RangeError`, thrown at once. For text from elsewhere there is
+ * `Endpoint.parseClient`, which returns its error.
  *
  * @example
  * ```ts

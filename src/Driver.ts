@@ -291,16 +291,11 @@ class DrivenTransport<F, E> implements Transport.Transport<Lost<E>> {
       if (!(all[index] instanceof Uint8Array)) return Effect.die(notBytes(all[index]))
     }
     const { connection } = this
-    let room = connection.admits()
+    const room = connection.admitsAll(all)
     if (connection.report !== undefined || connection.writeEnded) return Exit.fail(this.refusal())
-    for (let next = 0; next < all.length; next++) {
-      // `admits` hands over what is buffered, and may find the carrier gone.
-      if (connection.report !== undefined) return Exit.fail(this.refusal())
-      // The array is the caller's, who may go on with it.
-      if (!room) return this.awaitRoom(all.slice(next))
-      connection.push(all[next]!)
-      room = connection.admits()
-    }
+    // The array is the caller's, who may go on with it.
+    if (!room) return this.awaitRoom(all.slice())
+    for (let index = 0; index < all.length; index++) connection.push(all[index]!)
     return this.breath()
   }
 
@@ -317,8 +312,7 @@ class DrivenTransport<F, E> implements Transport.Transport<Lost<E>> {
     return async((resume) => {
       const waiter: Waiter = this.connection.awaitRoom(
         chunks,
-        0,
-        () => resume(Effect.suspend(() => waiter.outcome === "accepted" ? Exit.void : Exit.fail(this.refusal())))
+        () => resume(Effect.suspend(() => waiter.outcome === "accepted" ? this.breath() : Exit.fail(this.refusal())))
       )
       return () => this.connection.writes.withdraw(waiter)
     })

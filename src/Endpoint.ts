@@ -198,7 +198,7 @@ interface DiallingOptions extends Pick<Dialling, "host" | "port">, Partial<Pick<
  * @example
  * ```ts
  * import * as Endpoint from "effect-transport/Endpoint"
- * import type * as Duration from "effect/Duration"
+ * import * as Duration from "effect/Duration"
  *
  * const endpoint = new Endpoint.TcpClient({ host: "example.com", port: 443, timeout: Duration.millis(2500) })
  * console.log(Endpoint.format(endpoint)) // tcp:example.com:443:timeout=2.5

@@ -1,5 +1,6 @@
 /**
- * What can be wrong with a frame, on one page: every codec of this library fails with these, and with nothing else.
+ * What can be wrong with a frame, on one page: every codec of this library fails with these, and with nothing else. (But
+ * for a Schema over one, `SchemaCodec`, which adds Effect's `ParseError`.)
  *
  * A failure says what the peer sent, or what it was asked to send; the connection itself is as before. Where the frames
  * after a bad one begin cannot be known in general, so a decoder that has failed stays so.
@@ -62,7 +63,7 @@ export class InvalidFrame extends Data.TaggedError("InvalidFrame")<{
 }
 
 /**
- * All that a codec can fail with.
+ * All that a codec of this library can fail with, without a Schema over it.
  *
  * @since 0.1.0
  * @category errors

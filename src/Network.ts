@@ -40,7 +40,7 @@ export interface ListenOptions extends SocketOptions {
   readonly maxPending?: number | undefined
   /** An IPv6 wildcard takes IPv6 only, and not both families (IPV6_V6ONLY, ipv6(7)): `false`. */
   readonly ipv6Only?: boolean | undefined
-  /** The permissions of a UNIX socket's file, as chmod(2) has them (0o660): from the start, not after a moment. */
+  /** The permissions of a UNIX socket's file, as chmod(2) has them, such as 0o660: from the start. By default the umask's. */
   readonly mode?: number | undefined
 }
 

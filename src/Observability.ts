@@ -412,7 +412,8 @@ const outcome = (used: Exit.Exit<unknown, unknown>, reason: CloseReason<unknown>
 /**
  * An open transport, observed from now until it is over, as `connector` does it with those that it dials: a span
  * `transport.connection` below the current one, and metrics. It is the same transport. As a network layer it fits wherever
- * one is taken, such as `interop/PlatformSocketServer`'s `through`.
+ * one is taken, such as `interop/PlatformSocketServer`'s `through`. It is of the kind `client` if nothing else is said; the
+ * `attributes` are the span's, beside its own.
  *
  * @since 0.1.0
  * @category combinators

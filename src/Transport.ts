@@ -44,7 +44,6 @@ export type TypeId = typeof TypeId
  *
  * @example
  * ```ts
- * import * as Effect from "effect/Effect"
  * import * as Stream from "effect/Stream"
  * import type { Transport } from "effect-transport/Transport"
  *
@@ -263,7 +262,7 @@ export interface TransportStats {
   readonly unread: number
   /** Writes that wait for room. */
   readonly writersWaiting: number
-  /** A pull waits for input. */
+  /** A reader waits: for input, or until the event loop has turned. */
   readonly pulling: boolean
   /** The carrier has seen the peer's end; what came before it may be unread. */
   readonly peerEnded: boolean
@@ -542,6 +541,9 @@ export const sinkFromWriteAll = <E>(
 /**
  * Both directions as one Channel: what comes in upstream is written, what the peer sends goes downstream. The end of the
  * upstream is `closeWrite`; a failure of the upstream, or of a write, aborts and is the Channel's failure.
+ *
+ * It ends with the input: what the upstream would still give is not written then, and the write side is left as it is. For
+ * a peer that ends its side first and waits for the rest, use `stream` and `sink`.
  *
  * @since 0.1.0
  * @category conversions

@@ -72,6 +72,7 @@ ENOTFOUND              HostNotFound
 ENODATA                HostNotFound
 EAI_NONAME             HostNotFound
 EAI_NODATA             HostNotFound
+EAI_ADDRFAMILY         HostNotFound
 ERR_INVALID_ARG_VALUE  HostNotFound
 EINVAL                 HostNotFound
 EAI_AGAIN              ResolverUnavailable

@@ -7,6 +7,7 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import type { SystemFailure } from "../src/ConnectionError.ts"
 import * as Driver from "../src/Driver.ts"
@@ -313,6 +314,50 @@ describe("between two steps of a fiber", () => {
         })
         assert.strictEqual(died.filter(Boolean).length, 1, `step ${step}`)
       }
+    }))
+
+  it.live("a second reader dies while the first one takes its breath, and takes nothing from it", () =>
+    Effect.gen(function*() {
+      const readers: ReadonlyArray<(transport: Transport.Transport) => Effect.Effect<unknown, unknown>> = [
+        ({ pull }) => pull,
+        ({ stream }) => Stream.runHead(stream),
+        (transport) => transport.forEach((chunk) => Effect.fail(chunk))
+      ]
+      for (const read of readers) {
+        const { events, transport } = yield* opened()
+        for (let value = 0; value < 64; value++) yield* transport.write(bytes(1, value))
+        const first = yield* Effect.fork(Effect.exit(read(transport)))
+        yield* Effect.repeatN(Effect.yieldNow(), 8)
+        assert.isTrue(transport.stats().pulling)
+        const second = yield* Effect.fork(Effect.exit(transport.pull))
+        events.received(bytes(1, 7))
+        events.received(bytes(1, 8))
+        assert.isTrue(Exit.isFailure(yield* Fiber.join(second)))
+        yield* Fiber.join(first)
+        assert.deepStrictEqual(yield* transport.pull, bytes(1, 8))
+      }
+    }))
+
+  it.live("nothing comes between the chunks of a writeAll", () =>
+    Effect.gen(function*() {
+      let pauses = 0
+      for (let step = 0; step < 40; step++) {
+        const { driver, events, transport } = yield* opened({ highWaterMark: 10 })
+        driver.takesAtOnce = false
+        driver.within.write = () =>
+          queueMicrotask(() => events.written(driver.batches.at(-1)!.flatMap((chunk) => [...chunk]).length))
+        const several = pausedAt(transport.writeAll([bytes(10, 1), bytes(10, 2), bytes(10, 3)]), step)
+        yield* settled
+        if (several.paused()) pauses++
+        const other = yield* Effect.fork(transport.write(bytes(10, 4)))
+        yield* settled
+        yield* toItsEnd(several)
+        yield* Fiber.join(other)
+        yield* transport.flush
+        const order = driver.written.filter((_, index) => index % 10 === 0)
+        assert.include([[1, 2, 3, 4].join(), [4, 1, 2, 3].join()], order.join(), `it yields before step ${step}`)
+      }
+      assert.isAbove(pauses, 1)
     }))
 
   it.live("a pull that comes between never makes another one find an end that is none", () =>

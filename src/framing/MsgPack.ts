@@ -58,7 +58,8 @@ export interface MsgPackOptions {
  * - InvalidFrame: a byte that MessagePack does not use; arrays and maps more than `maxDepth` deep, or that contain themselves;
  *   a string that is not UTF-8; an unknown extension; a key that is no string, number, boolean or nil and cannot be an
  *   object's, or is `__proto__`, which is a key of `Map`s alone (`mapsAsObjects: false`). Or a value to be encoded is a
- *   function, a symbol, a `Set`, `RegExp` or `Error`, a typed array of another kind, or a bigint of more than 64 bits.
+ *   function, a symbol, a `Set`, `RegExp` or `Error`, a typed array of another kind, an invalid `Date`, or a bigint of more
+ *   than 64 bits.
  * - FrameTruncated: the input ended within a value.
  *
  * @example

@@ -124,6 +124,8 @@ export class Connection<F> {
   private reading = false
   private demanded = false
   private reader: Reader | undefined = undefined
+  /** Waits until the event loop has turned, before it looks for input. */
+  private breathing: Reader | undefined = undefined
   private ending = false
   private endSent = false
   private endFinished = false
@@ -158,9 +160,9 @@ export class Connection<F> {
     return this.inputBytes
   }
 
-  /** A reader waits for input. */
+  /** A reader waits, for input or until the event loop has turned. */
   get pulling(): boolean {
-    return this.reader !== undefined && this.reader.waits()
+    return this.reader !== undefined && this.reader.waits() || this.breathing !== undefined && this.breathing.waits()
   }
 
   /**
@@ -208,7 +210,7 @@ export class Connection<F> {
 
   /** Puts bytes in front of the input, as if they had not been taken. */
   unread(bytes: Uint8Array): void {
-    if (bytes.length === 0 || this.inputDiscarded) return
+    if (bytes.length === 0 || this.inputDiscarded || this.report?.loss.kind === "aborted") return
     this.input.unshift(bytes)
     this.inputBytes += bytes.length
     this.wakeReader()
@@ -332,6 +334,13 @@ export class Connection<F> {
     return this.writes.admits
   }
 
+  /** Is there room for all of these, one after the other? Hands over what is buffered before it says no. */
+  admitsAll(chunks: ReadonlyArray<Uint8Array>): boolean {
+    if (this.writes.admitsAll(chunks)) return true
+    if (this.writes.inFlight === 0) this.send()
+    return this.writes.admitsAll(chunks)
+  }
+
   /** Accepts a chunk. Only after `admits` and while neither ended nor lost. */
   push(chunk: Uint8Array): void {
     this.writes.push(chunk)
@@ -339,10 +348,15 @@ export class Connection<F> {
   }
 
   /**
-   * A writer that found no room: its chunks from `next` on are admitted in their turn, then `notify` is called: at once if
-   * there is room by now, or never will be.
+   * A writer that found no room for all its chunks: they are admitted in their turn, then `notify` is called: at once if
+   * there is room by now, or never will be. Those for which there is room are accepted here, and not when it was looked
+   * for: its fiber may yield in between, and another one's would come between them.
    */
-  awaitRoom(chunks: ReadonlyArray<Uint8Array>, next: number, notify: () => void): Waiter {
+  awaitRoom(chunks: ReadonlyArray<Uint8Array>, notify: () => void): Waiter {
+    let next = 0
+    while (next < chunks.length && !this.ending && this.admits() && this.report === undefined) {
+      this.push(chunks[next++]!)
+    }
     const waiter = this.writes.wait(chunks, next, notify)
     if (this.ending || this.report !== undefined) this.writes.refuse()
     else if (this.writes.inFlight === 0) this.send()
@@ -549,6 +563,15 @@ export class Connection<F> {
   breathe(notify: () => void): void {
     this.timers.macrotask(() => {
       this.turned()
+      notify()
+    })
+  }
+
+  /** The same for a reader, which is one meanwhile. */
+  breatheReading(reader: Reader, notify: () => void): void {
+    this.breathing = reader
+    this.breathe(() => {
+      if (this.breathing === reader) this.breathing = undefined
       notify()
     })
   }

@@ -103,12 +103,13 @@ class Waiting<A, E, R = never> extends WaitingFiber<A, E, R> {
     // Hot path: no generator, no fiber, and no step before this one, since most readers find nothing yet.
     this.effect = Effect.async((resume) => {
       if (connection.pulling) return resume(Effect.die(new Error(concurrentPull)))
-      if (connection.outOfBreath()) return connection.breathe(() => resume(look))
-      if (connection.readiness() !== "pending") return resume(look)
+      const outOfBreath = connection.outOfBreath()
+      if (!outOfBreath && connection.readiness() !== "pending") return resume(look)
       // Should somebody still be there who was taken for gone, since it was interrupted, it finds out that it is not alone.
       this.leave(this.effect)
       this.enter(resume, currentFiber())
-      connection.awaitInput(this)
+      if (outOfBreath) connection.breatheReading(this, () => this.notify())
+      else connection.awaitInput(this)
     })
   }
 
@@ -234,7 +235,7 @@ class Handling<E, E2, R> extends WaitingFiber<void, E | E2, R> {
     while (true) {
       if (connection.pulling) return Effect.die(new Error(concurrentPull))
       if (connection.outOfBreath()) {
-        connection.breathe(this.run)
+        connection.breatheReading(this, this.run)
         return undefined
       }
       const readiness = connection.readiness()

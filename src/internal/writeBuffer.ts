@@ -47,6 +47,16 @@ export class WriteBuffer {
     return this.buffered < this.high && this.waiters.size === 0
   }
 
+  /** May all of these be pushed, one after the other? */
+  admitsAll(chunks: ReadonlyArray<Uint8Array>): boolean {
+    let { buffered } = this
+    for (let index = 0; index < chunks.length; index++) {
+      if (buffered >= this.high || this.waiters.size > 0) return false
+      buffered += chunks[index]!.length
+    }
+    return true
+  }
+
   get waiting(): number {
     return this.waiters.size
   }
@@ -87,6 +97,7 @@ export class WriteBuffer {
     const waiter: Waiter = { chunks, next, outcome: "waiting", notify }
     if (this.waiters === nobody) this.waiters = new Set()
     this.waiters.add(waiter)
+    if (next === chunks.length) this.settle(waiter, "accepted")
     return waiter
   }
 

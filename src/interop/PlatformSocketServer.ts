@@ -107,7 +107,7 @@ export const make = <Err = never, R = never>(
     const { isIdle = (_, looksIdle) => looksIdle } = options
     const serving: Server.ServeOptions = {
       ...options,
-      isIdle: (carrier, looksIdle) => isIdle(carrier, looksIdle) && !(sockets.get(carrier)?.unfinished)
+      isIdle: (carrier, looksIdle) => isIdle(carrier, looksIdle && !sockets.get(carrier)?.unfinished)
     }
     const handle = <_, E2, R2>(handler: (socket: Socket.Socket) => Effect.Effect<_, E2, R2>) => (carrier: Transport) =>
       Effect.flatMap(

@@ -263,7 +263,8 @@ class End implements Driver.Driver {
 
 /**
  * A connected pair of transports, the first one's local address being the second one's remote address. Both are tied to
- * the Scope. An end that is aborted resets the other; a write to an end that is gone fails with `BrokenPipe`.
+ * the Scope. An end that is aborted resets the other, and what that had not taken yet is dropped, which a kernel would still
+ * give; a write to an end that is gone fails with `BrokenPipe`.
  *
  * With a `latency` an end hears of the other one's doings so much later, and of what became of a write to an end that is
  * gone after the way there and back. Closing the Scope takes the time in which both ends arrive then.

@@ -15,12 +15,13 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import * as Queue from "effect/Queue"
-import * as Schedule from "effect/Schedule"
+import type * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type { Worker as Child } from "node:cluster"
 import cluster from "node:cluster"
 import * as os from "node:os"
 import { firstOf } from "../internal/firstOf.ts"
+import { backOff } from "./internal/backOff.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -233,11 +234,6 @@ class Worker {
   }
 }
 
-const defaultRetry = Schedule.exponential("100 millis").pipe(
-  Schedule.union(Schedule.spaced("10 seconds")),
-  Schedule.resetAfter("1 minute")
-)
-
 const primary = (options: Options): Effect.Effect<void, WorkerFailed> =>
   Effect.scoped(Effect.gen(function*() {
     const count = options.workers ?? os.availableParallelism()
@@ -268,7 +264,7 @@ const primary = (options: Options): Effect.Effect<void, WorkerFailed> =>
         })
       }).pipe(
         Effect.tapError((failure) => Effect.logWarning(failure.message)),
-        Effect.retry(options.retry ?? defaultRetry)
+        Effect.retry(options.retry ?? backOff)
       )
 
     /** False: the new one did not get so far. */

@@ -59,7 +59,8 @@ export const listen = (
 
 /**
  * Takes over a descriptor that listens already, TCP or UNIX: from a parent process, or from a service manager. The
- * descriptor is this listener's from then on, and closed with it; other holders of the same socket are not affected.
+ * descriptor is this listener's from then on, and closed with it; other holders of the same socket are not affected, but
+ * that the `backlog` is set anew for all of them.
  * Fails with `InvalidDescriptor` when it is not open or not a listening socket.
  *
  * @since 0.1.0
@@ -70,7 +71,7 @@ export const adopt = (fd: number, options: ListenOptions = {}): Effect.Effect<Li
     Effect.suspend(() =>
       server.listen({
         settings: settings(options),
-        listen: { fd },
+        listen: { fd, backlog: options.backlog ?? 511 },
         address: Address.unspecified("IPv4"),
         ipv6Only: false,
         publish: Effect.void,

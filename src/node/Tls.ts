@@ -213,7 +213,7 @@ export interface ServerOptions<E = never, R = never> extends Options {
   readonly context: ContextSource<E, R>
   /**
    * For clients that ask for this name; `undefined` for those that get `context`, as those do who ask for none. Interrupted
-   * at the deadline of the handshake.
+   * when it takes as long as a whole handshake may.
    */
   readonly serverNames?: ((serverName: string) => Effect.Effect<Context | undefined>) | undefined
   /**

@@ -60,7 +60,7 @@ const attempt = <A>(address: Address.Address, run: () => A): Effect.Effect<A, Li
  *   the path sees no server that is half ready. So `mode` holds from the first moment. (`umask` would change the whole
  *   process, and does not exist in worker threads; chmod after bind leaves a gap.)
  * - The path is removed with the listener.
- * - A path over 107 bytes fails with `PathTooLong`.
+ * - A path over 107 bytes fails with `PathTooLong`. An abstract name has no file: one with a `mode` dies with a `RangeError`.
  *
  * @example
  * ```ts

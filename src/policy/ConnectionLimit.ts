@@ -45,7 +45,7 @@ export interface ConnectionLimit {
    * was then, and may be told why before it is closed.
    */
   readonly admit: <E>(transport: Transport<E>) => Effect.Effect<Transport<E>, TooManyConnections, Scope.Scope>
-  /** Other limits from now on. Connections that are there already stay. */
+  /** Other limits from now on, and those alone: one that is not given is no limit any more. Connections that are there stay. */
   readonly set: (limits: Limits) => Effect.Effect<void>
   /** How many there are: in all, and of each peer. */
   readonly stats: () => { readonly total: number; readonly peers: ReadonlyMap<string, number> }

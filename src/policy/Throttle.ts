@@ -69,7 +69,8 @@ export interface ThrottleOptions extends Omit<Limits, "readBufferSize"> {
   readonly write?: Limit | ReadonlyArray<Limit> | undefined
   /**
    * What is buffered for writing before writers wait: as much as is sent in one second, or in one burst where that is more,
-   * by the connection's own limits, and 65536 at most. (One chunk of any size is accepted on top, as always.)
+   * by the connection's own limits, and 65536 at most; 262144 without one of its own. (One chunk of any size is accepted on
+   * top, as always.)
    */
   readonly highWaterMark?: number | undefined
   /**

@@ -435,8 +435,8 @@ const arrivalTime = 250
 
 /** Its handler waits for input, nothing is left to send, and it has been used, or has had the time for that. */
 const looksIdle = (transport: Transport, now: number): boolean => {
-  const { buffered, bytesRead, bytesWritten, lastRead, pulling } = transport.stats()
-  return pulling && buffered === 0 && (bytesRead + bytesWritten > 0 || now - lastRead >= arrivalTime)
+  const { buffered, bytesRead, bytesWritten, lastRead, pulling, unread } = transport.stats()
+  return pulling && unread === 0 && buffered === 0 && (bytesRead + bytesWritten > 0 || now - lastRead >= arrivalTime)
 }
 
 const closing: Phase = { _tag: "Closing" }

@@ -599,6 +599,21 @@ describe("handOver", () => {
       assert.strictEqual(yield* framed.handOver, transport)
     }))
 
+  it.scoped("dies while a receive takes its breath, and changes nothing", () =>
+    Effect.gen(function*() {
+      const { peer, transport } = yield* opened()
+      const framed = yield* Framed.duplex(transport, codec)
+      for (let count = 0; count < 64; count++) {
+        yield* peer.write(wire("one"))
+        yield* framed.receive
+      }
+      const receiving = yield* Effect.fork(framed.receive)
+      yield* Effect.yieldNow()
+      assert.include(defect(yield* Effect.exit(framed.handOver)), "when nobody does")
+      yield* peer.write(wire("two"))
+      assert.strictEqual(yield* receiving, "two")
+    }))
+
   it.scoped("gives the answers that nobody waits for as bytes", () =>
     Effect.gen(function*() {
       const { peer, transport } = yield* opened()

@@ -419,6 +419,7 @@ describe("Connection", () => {
         const { connection } = open()
         connection[end]()
         connection.unread(bytes(1))
+        assert.strictEqual(connection.unreadBytes, 0)
         assert.strictEqual(pull(connection), end === "close" ? "discarded" : "lost")
         assert.strictEqual(connection.unreadBytes, 0)
       }
@@ -487,7 +488,7 @@ describe("Connection", () => {
       connection.push(bytes(10))
       assert.isFalse(connection.admits())
       const writer = notified()
-      connection.awaitRoom([bytes(2, 5)], 0, writer)
+      connection.awaitRoom([bytes(2, 5)], writer)
       connection.written(5)
       assert.strictEqual(writer.times(), 0)
       connection.written(1)
@@ -503,10 +504,31 @@ describe("Connection", () => {
       assert.isFalse(connection.admits())
       connection.written(10)
       const writer = notified()
-      const waiter = connection.awaitRoom([bytes(2), bytes(1)], 1, writer)
+      const waiter = connection.awaitRoom([bytes(2), bytes(1)], writer)
       assert.deepStrictEqual([writer.times(), waiter.outcome], [1, "accepted"])
-      assert.strictEqual(connection.writes.buffered, 1)
+      assert.strictEqual(connection.writes.buffered, 3)
       assert.strictEqual(connection.writes.waiting, 0)
+    })
+
+    it("a writer of several chunks waits with those for which there is no room", () => {
+      const { connection, driver } = open({ highWaterMark: 10 })
+      driver.takesAtOnce = false
+      const chunks = [bytes(6, 1), bytes(6, 2), bytes(6, 3)]
+      assert.isFalse(connection.admitsAll(chunks))
+      assert.strictEqual(connection.writes.buffered, 0)
+      const writer = notified()
+      connection.awaitRoom(chunks, writer)
+      assert.deepStrictEqual([writer.times(), connection.writes.buffered, connection.writes.waiting], [0, 12, 1])
+      assert.deepStrictEqual(driver.written, [...bytes(6, 1), ...bytes(6, 2)])
+      connection.written(12)
+      assert.deepStrictEqual([writer.times(), connection.writes.buffered, connection.writes.waiting], [1, 6, 0])
+    })
+
+    it("what is buffered is handed over before it has no room for several chunks", () => {
+      const { connection, driver } = open({ highWaterMark: 10 })
+      connection.push(bytes(6))
+      assert.isTrue(connection.admitsAll([bytes(6), bytes(6)]))
+      assert.deepStrictEqual(driver.calls, ["write"])
     })
 
     it("a writer is refused at once when the end or the loss came between its look and its waiting", () => {
@@ -517,7 +539,7 @@ describe("Connection", () => {
         assert.isFalse(connection.admits())
         connection[end]("broken")
         const writer = notified()
-        const waiter = connection.awaitRoom([bytes(1)], 0, writer)
+        const waiter = connection.awaitRoom([bytes(1)], writer)
         assert.deepStrictEqual([writer.times(), waiter.outcome], [1, "refused"], end)
       }
     })
@@ -529,7 +551,7 @@ describe("Connection", () => {
         connection.push(bytes(10))
         connection.admits()
         const writer = notified()
-        const waiter = connection.awaitRoom([bytes(1)], 0, writer)
+        const waiter = connection.awaitRoom([bytes(1)], writer)
         connection[end]()
         assert.deepStrictEqual([writer.times(), waiter.outcome, connection.writeEnded], [1, "refused", true])
         assert.strictEqual(driver.count("end"), 0)
@@ -569,7 +591,7 @@ describe("Connection", () => {
         connection.push(bytes(12))
         connection.admits()
         const writer = notified()
-        const waiter = connection.awaitRoom([bytes(1)], 0, writer)
+        const waiter = connection.awaitRoom([bytes(1)], writer)
         connection[end]("broken")
         assert.deepStrictEqual([writer.times(), waiter.outcome, connection.writes.buffered], [1, "refused", 0])
         assert.strictEqual(connection.report?.bytesUnsent, 12)
@@ -1027,6 +1049,19 @@ describe("Connection", () => {
     assert.isTrue(connection.outOfBreath())
   })
 
+  it("a reader that takes its breath is one, until it leaves or the event loop has turned", () => {
+    const { connection, timers } = open()
+    let waits = true
+    const reader = { waits: () => waits, notify: () => {} }
+    connection.breatheReading(reader, reader.notify)
+    assert.isTrue(connection.pulling)
+    waits = false
+    assert.isFalse(connection.pulling)
+    waits = true
+    timers.turn()
+    assert.isFalse(connection.pulling)
+  })
+
   // ---------------------------------------------------------------------------
   // whatever happens, in whatever order
   // ---------------------------------------------------------------------------
@@ -1100,7 +1135,7 @@ describe("Connection", () => {
                 accepted.push(...chunk)
               } else if (waiter === undefined) {
                 waiting = [...chunk]
-                waiter = connection.awaitRoom([chunk], 0, () => {})
+                waiter = connection.awaitRoom([chunk], () => {})
               }
               break
             }

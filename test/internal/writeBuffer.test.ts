@@ -31,6 +31,26 @@ describe("WriteBuffer", () => {
       })
     }
 
+    it("admits all of several chunks if each of them is admitted behind those before it", () => {
+      const buffer = new WriteBuffer(10, 4)
+      buffer.push(bytes(3))
+      for (const sizes of [[], [100], [6, 100], [3, 0, 3, 100]]) {
+        assert.isTrue(buffer.admitsAll(sizes.map((size) => bytes(size))))
+      }
+      for (const sizes of [[7, 0], [7, 1], [3, 4, 1]]) {
+        assert.isFalse(buffer.admitsAll(sizes.map((size) => bytes(size))))
+      }
+      buffer.wait([bytes(1)], 0, silent)
+      assert.isFalse(buffer.admitsAll([bytes(1)]))
+    })
+
+    it("a waiter whose chunks were all admitted is told so", () => {
+      const buffer = new WriteBuffer(10, 4)
+      buffer.push(bytes(5))
+      assert.strictEqual(buffer.wait([bytes(5)], 1, silent).outcome, "accepted")
+      assert.strictEqual(buffer.waiting, 0)
+    })
+
     it("counts what the carrier holds as buffered", () => {
       const buffer = new WriteBuffer(10, 4)
       buffer.push(bytes(10))

@@ -164,6 +164,32 @@ describe("run", () => {
       yield* Fiber.join(stopping)
     }))
 
+  it.scoped("interrupted, asks `isIdle` instead, if there is one, and tells it of handlers that are not over", () =>
+    Effect.gen(function*() {
+      const net = network()
+      const told = new Set<boolean>()
+      let mayEnd = false
+      const server = yield* PlatformSocketServer.make(net.listener, {
+        isIdle: (_, looksIdle) => {
+          told.add(looksIdle)
+          return mayEnd
+        }
+      })
+      const running = yield* Effect.fork(server.run((socket) => socket.run(() => Effect.never)))
+      const client = yield* net.connect
+      yield* client.write(Uint8Array.of(1))
+      yield* settle
+      const stopping = yield* Effect.fork(Fiber.interrupt(running))
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual([...told], [false])
+      assert.isFalse(client.stats().peerEnded)
+      const leaving = yield* Effect.fork(leave(client))
+      mayEnd = true
+      yield* TestClock.adjust("20 millis")
+      assert.strictEqual(yield* Fiber.join(leaving), "end")
+      yield* Fiber.join(stopping)
+    }))
+
   it.scopedLive("fails with Unknown when the listener is closed, also by an earlier run", () =>
     Effect.gen(function*() {
       const listener = yield* Peer.listener("tcp")

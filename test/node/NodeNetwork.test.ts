@@ -68,6 +68,9 @@ describe("resolve", () => {
         other.message,
         `Cannot find the host "127.0.0.1": no IPv6 address is known for this name.`
       )
+      // No literal here, but getaddrinfo(3) knows it as an IPv4 address: as of any name without one of the other family.
+      const ofIpv4 = yield* Effect.flip(Network.resolve("127.1", { family: "IPv6" }))
+      assert.deepInclude(ofIpv4, { _tag: "HostNotFound", family: "IPv6" })
       const error = yield* Effect.flip(Network.resolve("a..b"))
       assert.strictEqual(error.host, "a..b")
     }).pipe(Effect.provide(NodeNetwork.layer)))

@@ -26,7 +26,7 @@ const acceptErrors = Metric.counter("effect_transport_accept_errors", {
 export interface Binding {
   readonly settings: SocketSettings
   /** What node:net is told to listen on. */
-  readonly listen: net.ListenOptions | { readonly fd: number }
+  readonly listen: net.ListenOptions | { readonly fd: number; readonly backlog: number }
   /** What stands in errors, and for a UNIX socket in `Listener.address`. */
   readonly address: Address.Address
   readonly ipv6Only: boolean
@@ -57,7 +57,10 @@ const bind = (server: net.Server, binding: Binding): Effect.Effect<void, ListenE
     server.once("listening", onListening)
     server.once("error", onError)
     try {
-      server.listen({ ...binding.listen, ipv6Only: binding.ipv6Only })
+      const { ipv6Only, listen } = binding
+      // Among the options of a descriptor Node takes no notice of it.
+      if ("fd" in listen) server.listen({ fd: listen.fd }, listen.backlog)
+      else server.listen({ ...listen, ipv6Only })
     } catch (cause) {
       onError(cause)
     }

@@ -25,6 +25,7 @@ import * as Unix from "../../../src/node/Unix.ts"
 import * as Server from "../../../src/server/Server.ts"
 import type { Transport } from "../../../src/Transport.ts"
 import * as Peer from "../../support/peer.ts"
+import { has } from "../../support/tool.ts"
 
 const bytes = (text: string) => new TextEncoder().encode(text)
 
@@ -466,12 +467,16 @@ describe("an accept that fails", () => {
 })
 
 describe("adopting a descriptor", () => {
-  const child = (what: "listener" | "connection", fds: ReadonlyArray<number>) =>
+  const child = (
+    what: "listener" | "connection",
+    fds: ReadonlyArray<number>,
+    options: ReadonlyArray<string> = []
+  ) =>
     Effect.acquireRelease(
       Effect.sync(() =>
         childProcess.spawn(
           process.execPath,
-          ["--import", "tsx", path.join(import.meta.dirname, "../../support/adopting.ts"), what],
+          ["--import", "tsx", path.join(import.meta.dirname, "../../support/adopting.ts"), what, ...options],
           { stdio: ["ignore", "pipe", "inherit", ...fds], env: { ...process.env, npm_config_loglevel: "silent" } }
         )
       ),
@@ -528,6 +533,24 @@ describe("adopting a descriptor", () => {
         assert.strictEqual(yield* exitCode(adopting), 0)
       }), 120_000)
   }
+
+  it.scopedLive.skipIf(!has("ss"))(
+    "sets the backlog of its socket (skipped: ss is not installed)",
+    () =>
+      Effect.gen(function*() {
+        const { address, server } = yield* Peer.listen(Address.tcp("127.0.0.1", 0))
+        const fd = fdOf(server)
+        const sendQueue = () =>
+          childProcess.execFileSync("ss", ["-ltnH", `sport = :${asTcp(address).port}`], { encoding: "utf8" })
+            .trim().split(/\s+/)[2]
+        assert.strictEqual(sendQueue(), "511")
+        const adopting = yield* child("listener", [fd, fd], ["7"])
+        // It says so when it listens.
+        yield* Effect.async<void>((resume) => void adopting.stdout!.once("data", () => resume(Effect.void)))
+        assert.strictEqual(sendQueue(), "7")
+      }),
+    120_000
+  )
 
   it.scopedLive("E15 what is not open, or no socket that listens, is an InvalidDescriptor", () =>
     Effect.gen(function*() {
