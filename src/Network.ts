@@ -22,7 +22,10 @@ import type { Limits, Transport } from "./Transport.ts"
 export interface SocketOptions extends Limits {
   /** TCP_NODELAY (tcp(7)): `true`. */
   readonly noDelay?: boolean | undefined
-  /** SO_KEEPALIVE (socket(7)): the idle time before the first probe, or `false`, the default. */
+  /**
+   * SO_KEEPALIVE (socket(7)): the idle time before the first probe, in whole seconds, rounded up, up to 9 hours; 0 is the
+   * system's. Or `false`, the default.
+   */
   readonly keepAlive?: Duration.DurationInput | false | undefined
 }
 

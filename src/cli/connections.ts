@@ -71,7 +71,7 @@ export class Connection {
   }
 
   get label(): string {
-    return `${Address.format(this.from)} -> ${Address.format(this.to)}`
+    return Terminal.visible(`${Address.format(this.from)} -> ${Address.format(this.to)}`)
   }
 
   get bytesIn(): number {

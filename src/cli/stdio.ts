@@ -37,6 +37,8 @@ const readable: Effect.Effect<void> = Effect.async<void>((resume) => {
 /** The next bytes of the standard input; `null` at its end. */
 export const read: Effect.Effect<Uint8Array | null, InputFailed> = Effect.suspend(() => {
   const { stdin } = process
+  // It reads ahead, also while nobody waits here. Without a listener, an error would end the process with a stack trace.
+  if (stdin.listenerCount("error") === 0) stdin.on("error", () => {})
   const chunk = stdin.read() as Uint8Array | null
   if (chunk !== null) return Effect.succeed(chunk)
   if (stdin.errored) return Effect.fail(new InputFailed({ code: systemFailure(stdin.errored).code }))

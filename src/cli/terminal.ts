@@ -16,14 +16,24 @@ const eraseTable = (): string => drawn === 0 ? "" : `\x1b[${drawn}A\x1b[J`
 
 let table: ReadonlyArray<string> = []
 
-/** One line on stderr, whatever the text is made of. */
-export const unsafeReport = (text: string): void => {
-  const line = text.replaceAll(/\s*\n\s*/g, " ").trim()
+/** What a peer has chosen, such as a path in a PROXY header, shows its control characters, and is no command to the terminal. */
+export const visible = (text: string): string =>
+  text.replaceAll(/[\x00-\x1f\x7f-\x9f]/g, (control) => `\\x${control.charCodeAt(0).toString(16).padStart(2, "0")}`)
+
+const oneLine = (text: string): string => text.replaceAll(/\s*\n\s*/g, " ").trim()
+
+const put = (line: string): void => {
   process.stderr.write(`${eraseTable()}${line}\n${table.map((row) => `${row}\n`).join("")}`)
   drawn = table.length
 }
 
+/** One line on stderr, whatever the text is made of. */
+export const unsafeReport = (text: string): void => put(visible(oneLine(text)))
+
 export const report = (text: string): Effect.Effect<void> => Effect.sync(() => unsafeReport(text))
+
+/** A line with escape sequences of its own. */
+export const reportStyled = (text: string): Effect.Effect<void> => Effect.sync(() => put(oneLine(text)))
 
 /** One line on stdout. */
 export const print = (text: string): Effect.Effect<void> => Effect.sync(() => void process.stdout.write(`${text}\n`))

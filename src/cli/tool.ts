@@ -41,7 +41,7 @@ const withPlainConsole = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<
     Effect.withConsole(self, {
       ...console,
       log: (...texts) => Terminal.print(Help.readable(Terminal.plain(texts.join(" "), process.stdout)).trimEnd()),
-      error: (...texts) => Terminal.report(Terminal.plain(texts.join(" "), process.stderr))
+      error: (...texts) => Terminal.reportStyled(Terminal.plain(texts.join(" "), process.stderr))
     }))
 
 const wrongUse = (complaint: string): Effect.Effect<number> =>

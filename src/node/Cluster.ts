@@ -52,7 +52,7 @@ export interface Options {
 // -----------------------------------------------------------------------------
 
 /**
- * A worker has ended by itself, and not with success.
+ * A worker has ended by itself, and not with success, or could not be started.
  *
  * @since 0.1.0
  * @category errors
@@ -62,8 +62,11 @@ export class WorkerFailed extends Data.TaggedError("WorkerFailed")<{
   /** The exit status; `null` if it was a signal. */
   readonly code: number | null
   readonly signal: string | null
+  /** Why it could not be started, if it was not: there is no `pid` then. */
+  readonly cause?: unknown
 }> {
   override get message() {
+    if (this.pid === undefined) return `A worker could not be started: ${this.cause}`
     return `Worker ${this.pid} ended ${this.signal === null ? `with status ${this.code}` : `by ${this.signal}`}`
   }
 }
@@ -82,11 +85,12 @@ export class WorkerFailed extends Data.TaggedError("WorkerFailed")<{
  * - `restartSignal` to the primary replaces the workers one by one, by the file as it is by then: a new one is started, and
  *   when it listens as often as the old one did, the old one is asked to end. No connection is refused, and those that are
  *   open go on until their server has drained. A new worker that does not get so far is killed, and the restart given up.
- * - A worker that fails is started anew, see `retry`.
+ * - A worker that fails is started anew, see `retry`; but not when it was the last one that listened on the sockets of a
+ *   service manager (`SocketActivation`), which are closed with it: then the manager has to start this process anew.
  *
  * In the primary: suspends until all workers have ended, by the signals or with success. Fails with `WorkerFailed` when `retry`
- * gives up. In a worker: gives what the program gives, and fails as it does, with the exit status 1; nothing if it was asked
- * to end. When the primary is gone, Node ends its workers at once.
+ * gives up, or those sockets are lost. In a worker: gives what the program gives, and fails as it does, with the exit status
+ * 1; nothing if it was asked to end. When the primary is gone, Node ends its workers at once.
  *
  * @example
  * ```ts
@@ -137,6 +141,9 @@ const onEnd = (asked: () => void): Effect.Effect<void, never, Scope.Scope> => {
 /** From the primary to a worker. */
 const stopMessage = "effect-transport/Cluster/stop"
 
+/** From a worker, which hears the other one from then on: what is sent to it before is lost. */
+const readyMessage = "effect-transport/Cluster/ready"
+
 // -----------------------------------------------------------------------------
 // a worker
 // -----------------------------------------------------------------------------
@@ -153,6 +160,7 @@ const worker = <A, E, R>(program: Effect.Effect<A, E, R>): Effect.Effect<A | voi
     // A terminal that goes sends it to all processes; a restart is the primary's affair.
     yield* on("SIGHUP", () => {})
     yield* onEnd(stop)
+    process.send!(readyMessage, () => {})
     const failing = Effect.onError(program, (cause) =>
       Effect.sync(() => {
         if (!Cause.isInterruptedOnly(cause)) process.exitCode = 1
@@ -170,28 +178,42 @@ class Worker {
   /** On so many addresses. */
   listening = 0
   isOver = false
+  private isReady = false
+  private isAsked = false
   private readonly child: Child
   private readonly alive: Set<Worker>
   private readonly watchers = new Set<() => void>()
 
-  constructor(alive: Set<Worker>) {
-    this.alive = alive.add(this)
+  constructor(alive: Set<Worker>, listens: () => void) {
     this.child = cluster.fork()
+    this.alive = alive.add(this)
     this.child.on("listening", () => {
       this.listening++
+      listens()
       this.happened()
+    })
+    this.child.on("message", (message) => {
+      if (message !== readyMessage) return
+      this.isReady = true
+      if (this.isAsked) this.ask()
     })
     this.child.once("exit", (code, signal) => this.end(code, signal))
     // Of a process that could not be started, nothing else is heard.
-    this.child.on("error", () => this.child.process.pid === undefined ? this.end(null, null) : undefined)
+    this.child.on("error", (cause) => this.child.process.pid === undefined ? this.end(null, null, cause) : undefined)
   }
 
-  private end(code: number | null, signal: string | null): void {
+  private end(code: number | null, signal: string | null, cause?: unknown): void {
     const { pid } = this.child.process
     this.isOver = true
     this.alive.delete(this)
-    Deferred.unsafeDone(this.ended, code === 0 ? Exit.void : Exit.fail(new WorkerFailed({ pid, code, signal })))
+    Deferred.unsafeDone(this.ended, code === 0 ? Exit.void : Exit.fail(new WorkerFailed({ pid, code, signal, cause })))
     this.happened()
+  }
+
+  /** To end. What cannot be sent is no matter: it ends already. */
+  private ask(): void {
+    this.isAsked = true
+    if (this.isReady && this.child.isConnected()) this.child.send(stopMessage, () => {})
   }
 
   private happened(): void {
@@ -216,8 +238,7 @@ class Worker {
   stop(timeout: Duration.DurationInput): Effect.Effect<void> {
     const ended = Effect.ignore(Deferred.await(this.ended))
     return Effect.suspend(() => {
-      // What cannot be sent is no matter: it ends already.
-      if (this.child.isConnected()) this.child.send(stopMessage, () => {})
+      this.ask()
       return Effect.timeoutTo(Effect.interruptible(ended), {
         duration: timeout,
         onSuccess: () => false,
@@ -245,7 +266,17 @@ const primary = (options: Options): Effect.Effect<void, WorkerFailed> =>
     /** Each place has one worker, or waits for its time to have one. */
     const places: Array<Worker | undefined> = Array.from({ length: count }, () => undefined)
 
-    const start = Effect.sync(() => new Worker(alive))
+    let hasListened = false
+    /** node:cluster closes a socket with the last worker that listens on it, and nobody opens a service manager's again. */
+    const hasLostSockets = () =>
+      hasListened && process.env["LISTEN_PID"] === `${process.pid}` &&
+      !Array.from(alive).some(({ listening }) => listening > 0)
+
+    // What the system lacks for a process is told by an event (EMFILE) or thrown (ENOMEM).
+    const start = Effect.try({
+      try: () => new Worker(alive, () => (hasListened = true)),
+      catch: (cause) => new WorkerFailed({ pid: undefined, code: null, signal: null, cause })
+    })
 
     /** The worker of a place, and those that come in its stead, until one has ended by itself. */
     const attend = (place: number, worker: Worker): Effect.Effect<void, WorkerFailed> =>
@@ -264,7 +295,10 @@ const primary = (options: Options): Effect.Effect<void, WorkerFailed> =>
         })
       }).pipe(
         Effect.tapError((failure) => Effect.logWarning(failure.message)),
-        Effect.retry(options.retry ?? backOff)
+        Effect.retry({ schedule: options.retry ?? backOff, while: () => !hasLostSockets() }),
+        Effect.tapError(() =>
+          hasLostSockets() ? Effect.logError("The sockets of the service manager are lost") : Effect.void
+        )
       )
 
     /** False: the new one did not get so far. */
@@ -273,7 +307,12 @@ const primary = (options: Options): Effect.Effect<void, WorkerFailed> =>
         const old = places[place]
         // It has ended with success, or is started anew anyway.
         if (old === undefined || old.isOver) return true
-        const worker = yield* start
+        const started = yield* Effect.either(start)
+        if (started._tag === "Left") {
+          yield* Effect.logWarning(started.left.message)
+          return false
+        }
+        const worker = started.right
         yield* Effect.timeoutOption(worker.until(old.listening), startTimeout)
         if (worker.isOver || worker.listening < old.listening) {
           yield* worker.kill

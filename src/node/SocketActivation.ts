@@ -36,8 +36,8 @@ const isForUs = (pid: string | undefined): boolean =>
  * are closed with the Scope; the manager keeps its own descriptors, and whoever connects meanwhile waits for the next process.
  *
  * Empty if the process was not started so: `LISTEN_PID` is not this process, or there is no `LISTEN_FDS` (sd_listen_fds(3)).
- * In a worker of `Cluster` it gives what the primary was started with, shared by all workers. Fails with `InvalidDescriptor`
- * for what is no listening socket. To be run once.
+ * In a worker of `Cluster` it gives what the primary was started with, shared by all workers, and closed with the last one.
+ * Fails with `InvalidDescriptor` for what cannot listen. To be run once.
  *
  * @example
  * ```ts

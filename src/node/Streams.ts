@@ -195,7 +195,8 @@ class Output<A, E> {
   private write(items: ReadonlyArray<A>, from: number): Effect.Effect<void, E> {
     return Effect.suspend(() => {
       for (let next = from; next < items.length; next++) {
-        if (this.watch.over !== undefined) return this.refused
+        // Of one that somebody else has ended, the error of a write may come after its end.
+        if (this.watch.over !== undefined || this.writable.writableEnded) return this.refused
         if (!this.put(items[next]!)) return Effect.zipRight(this.drained, this.write(items, next + 1))
       }
       return Exit.void

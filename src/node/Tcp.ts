@@ -61,7 +61,8 @@ export const listen = (
  * Takes over a descriptor that listens already, TCP or UNIX: from a parent process, or from a service manager. The
  * descriptor is this listener's from then on, and closed with it; other holders of the same socket are not affected, but
  * that the `backlog` is set anew for all of them.
- * Fails with `InvalidDescriptor` when it is not open or not a listening socket.
+ * One that does not listen yet does from then on; an unbound TCP socket at a port of the system's choice. Fails with
+ * `InvalidDescriptor` when it is not open, or nothing that can listen.
  *
  * @since 0.1.0
  * @category constructors

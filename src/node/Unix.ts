@@ -5,6 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import cluster from "node:cluster"
 import * as fs from "node:fs"
 import * as net from "node:net"
 import * as path from "node:path"
@@ -59,8 +60,10 @@ const attempt = <A>(address: Address.Address, run: () => A): Effect.Effect<A, Li
  * - The socket is bound in a private directory beside the path, and linked to the path when it listens: who looks at
  *   the path sees no server that is half ready. So `mode` holds from the first moment. (`umask` would change the whole
  *   process, and does not exist in worker threads; chmod after bind leaves a gap.)
- * - The path is removed with the listener.
+ * - The path is removed with the listener; where that is not permitted any more, the next server takes it over.
  * - A path over 107 bytes fails with `PathTooLong`. An abstract name has no file: one with a `mode` dies with a `RangeError`.
+ * - Node 20 fills an abstract name up with NULs to those 107 bytes, here and in `connect`: only who does so too is reached by
+ *   it (socat's `unix-tightsocklen=0`).
  *
  * @example
  * ```ts
@@ -108,6 +111,18 @@ const listenDirectly = (address: Address.UnixAddress, settings: SocketSettings, 
 /** Beside the file, and so in its file system; mkdtemp(3) lets nobody else in. (`path.join` would drop a lone dot.) */
 const privateDirectory = (file: string): string => fs.mkdtempSync(`${path.dirname(file)}/.`)
 
+/** The primary of a cluster binds for its workers. */
+const descriptors = `/proc/${cluster.isWorker ? process.pid : "self"}/fd`
+
+const openOrRemove = (directory: string): number => {
+  try {
+    return fs.openSync(directory, "r")
+  } catch (cause) {
+    fs.rmdirSync(directory)
+    throw cause
+  }
+}
+
 /**
  * Binds where only this user gets in, sets the mode, and then links it to where everybody looks: link(2) never replaces.
  * None of it waits for anything, so it need not be interrupted.
@@ -119,8 +134,8 @@ const listenPrivately = (address: Address.UnixAddress, settings: SocketSettings,
       const file = path.join(directory, "s")
       // Too long to bind, though the path itself is not: Linux has a short name for every directory that is open. It stays
       // open, so that the name means this directory until libuv has removed what it bound.
-      const descriptor = Buffer.byteLength(file) > maxPathLength ? fs.openSync(directory, "r") : undefined
-      return { directory, file, descriptor, bound: descriptor === undefined ? file : `/proc/self/fd/${descriptor}/s` }
+      const descriptor = Buffer.byteLength(file) > maxPathLength ? openOrRemove(directory) : undefined
+      return { directory, file, descriptor, bound: descriptor === undefined ? file : `${descriptors}/${descriptor}/s` }
     }),
     ({ bound, descriptor, directory, file }) => {
       let published: fs.BigIntStats | undefined
@@ -142,12 +157,13 @@ const listenPrivately = (address: Address.UnixAddress, settings: SocketSettings,
           fs.rmSync(file)
           fs.rmdirSync(directory)
         }),
-        unbind: Effect.sync(() => {
-          fs.rmSync(directory, { recursive: true, force: true })
+        // What may not be removed any more, since privileges were given up, is left for the next server to take over.
+        unbind: Effect.ignore(Effect.try(() => {
           if (descriptor !== undefined) fs.closeSync(descriptor)
+          fs.rmSync(directory, { recursive: true, force: true })
           // Ours, and not what somebody has put there since.
           if (published !== undefined && isSame(published, look(address.path))) fs.rmSync(address.path, { force: true })
-        })
+        }))
       }, options)
     }
   ))

@@ -92,19 +92,24 @@ class StreamsDriver implements Driver.Driver {
   }
 
   readonly write = (chunks: ReadonlyArray<Uint8Array>): boolean => {
-    for (const chunk of chunks) this.writer.write(chunk).then(() => this.events.written(chunk.length), this.failed)
+    for (const chunk of chunks) this.writer.write(chunk).then(() => this.events.written(chunk.length), this.unwritten)
     return false
   }
 
   readonly end = (): void => {
     this.writer.close().then(
       () => this.events.finished(),
-      (cause: unknown) => this.unread ? this.events.finished() : this.failed(cause)
+      (cause: unknown) => this.unread ? this.events.finished() : this.unwritten(cause)
     )
   }
 
   private readonly failed = (cause: unknown): void => {
-    if (!this.left) this.events.failed(cause === undefined ? nobodyReads : systemFailure(cause))
+    if (!this.left) this.events.failed(systemFailure(cause))
+  }
+
+  private readonly unwritten = (cause: unknown): void => {
+    if (cause !== undefined) this.failed(cause)
+    else if (!this.left) this.events.failed(nobodyReads)
   }
 
   readonly release = (): void => this.leave(undefined)

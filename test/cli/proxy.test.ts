@@ -38,6 +38,21 @@ describe("haproxy:", () => {
       }))
   }
 
+  it.scopedLive("control characters in a header are shown, and not sent to the terminal", () =>
+    Effect.gen(function*() {
+      const server = yield* tool("echo", "haproxy:tcp\\:0", "--verbose", "--watch")
+      const peer = yield* Peer.connect(yield* server.address)
+      const path = Address.unix("/run/\x1b[2J\x07\x9bm")
+      yield* peer.write(
+        encoded(ProxyHeader.codec(), ProxyHeader.make({ version: 2, source: path, destination: path }))
+      )
+      yield* exchange(peer, "hello")
+      const shown = "/run/\\x1b[2J\\x07\\x9bm"
+      yield* server.says(`open ${shown} -> ${shown}\n`)
+      yield* server.says(`${shown} -> ${shown}: `)
+      assert.notInclude(server.stderr, "\x1b")
+    }))
+
   it.scopedLive("refuses a peer without a header, and one that is no proxy", () =>
     Effect.gen(function*() {
       const server = yield* tool("echo", "haproxy:tcp\\:0")

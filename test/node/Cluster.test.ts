@@ -3,30 +3,42 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
+import * as Schedule from "effect/Schedule"
+import cluster from "node:cluster"
 import * as fs from "node:fs"
 import * as net from "node:net"
 import * as path from "node:path"
+import * as ConnectionError from "../../src/ConnectionError.ts"
 import * as Cluster from "../../src/node/Cluster.ts"
 import * as Peer from "../support/peer.ts"
 import { run } from "../support/tool.ts"
 
 const file = path.join(import.meta.dirname, "../support/clustered.ts")
 
-/** Two workers, which listen; those that replace them have so many seconds for it. */
-const clustered = (seconds = 60) =>
+/** Two workers, which do as they are ordered; those that replace them have so many seconds to listen. */
+const started = (ordered: string, seconds = 60) =>
   Effect.gen(function*() {
     const order = path.join(yield* Peer.directory, "order")
     const write = (text: string) => Effect.sync(() => fs.writeFileSync(order, text))
-    yield* write("")
+    yield* write(ordered)
     const program = yield* run(process.execPath, ["--import", "tsx", file, order, `${seconds}`], {
       env: { ...process.env, npm_config_loglevel: "silent" }
     })
     /** The numbers of the processes that have ever listened, in their order. */
     const workers = () => [...program.output.matchAll(/^listening \S+ (\d+)$/gm)].map(([, pid]) => Number(pid))
     const listening = (count: number) => program.until(() => workers().length >= count)
-    yield* listening(2)
-    const port = Number(/^listening \S+:(\d+) /m.exec(program.output)![1])
-    return { program, workers, listening, order: write, port }
+    return { program, workers, listening, order: write }
+  })
+
+/** Two workers, which listen. */
+const clustered = (seconds?: number) =>
+  Effect.gen(function*() {
+    const cluster = yield* started("", seconds)
+    yield* cluster.listening(2)
+    const port = Number(/^listening \S+:(\d+) /m.exec(cluster.program.output)![1])
+    return { ...cluster, port }
   })
 
 const isAlive = (pid: number): boolean => {
@@ -91,6 +103,22 @@ describe("Cluster.run", () => {
       assert.strictEqual(yield* ask(port), "ECONNREFUSED")
     }), 60_000)
 
+  it.scopedLive(
+    "ends by SIGTERM also workers that have not yet come to their program, which they end as the others",
+    () =>
+      Effect.gen(function*() {
+        const { order, program } = yield* started("wait")
+        const waiting = () => [...program.output.matchAll(/^(\d+) waits$/gm)].map(([, pid]) => Number(pid))
+        yield* program.until(() => waiting().length === 2)
+        yield* Effect.sync(() => program.kill("SIGTERM"))
+        yield* program.until(() => program.output.includes("SIGTERM"))
+        yield* order("hang")
+        assert.deepStrictEqual(yield* program.ended, { code: 0, signal: null })
+        for (const pid of waiting()) assert.include(program.output, `${pid} ended: Success`)
+      }),
+    60_000
+  )
+
   it.scopedLive("starts a worker anew that has died, however it did", () =>
     Effect.gen(function*() {
       const { listening, port, workers } = yield* clustered()
@@ -136,6 +164,22 @@ describe("Cluster.run", () => {
       assert.match(program.output, /Worker \d+ ended by SIGKILL/)
       assert.match(program.output, /Worker \d+ ended with status 1/)
     }), 60_000)
+
+  for (const [what, cwd, code] of [["is told", "/nowhere", "ENOENT"], ["is thrown", import.meta.filename, "ENOTDIR"]]) {
+    it.scopedLive(`fails with the reason why a worker cannot be started, which ${what}`, () =>
+      Effect.gen(function*() {
+        yield* Effect.acquireRelease(
+          Effect.sync(() => cluster.setupPrimary({ cwd })),
+          () => Effect.sync(() => cluster.setupPrimary({ cwd: process.cwd() }))
+        )
+        const error = yield* Effect.flip(Cluster.run(Effect.void, { workers: 1, retry: Schedule.stop })).pipe(
+          Logger.withMinimumLogLevel(LogLevel.None)
+        )
+        assert.deepInclude(error, { _tag: "WorkerFailed", pid: undefined, code: null, signal: null })
+        assert.strictEqual(ConnectionError.systemFailure(error.cause).code, code)
+        assert.match(error.message, new RegExp(`^A worker could not be started: .*${code}`))
+      }))
+  }
 
   it.effect("dies of a number of workers that is none", () =>
     Effect.gen(function*() {

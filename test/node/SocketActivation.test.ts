@@ -41,7 +41,7 @@ const manager = Effect.gen(function*() {
   return {
     program,
     addresses: [Address.tcp("127.0.0.1", Number(port())), unix] as const,
-    start: (form: "alone" | "cluster", pid = "own") =>
+    start: (form: "alone" | "single" | "cluster", pid = "own") =>
       Effect.sync(() => program.child.stdin!.write(`${form} ${pid}\n`)),
     /** The processes that are ready, so many of them: what they are, and on how many sockets. */
     ready: (count: number) =>
@@ -91,6 +91,24 @@ describe.skipIf(!has("python3"))("SocketActivation.listeners (skipped: python3 i
         assert.sameMembers(answers, workers.map(({ pid }) => `${pid} ${name}`))
       }
     }), 60_000)
+
+  it.scopedLive(
+    "are lost with the last worker: the cluster fails, for the manager to start the next",
+    () =>
+      Effect.gen(function*() {
+        const { addresses: [tcp], program, ready, start } = yield* manager
+        yield* start("single")
+        const [worker] = yield* ready(1)
+        assert.strictEqual(yield* ask(tcp), `${worker!.pid} web`)
+        yield* Effect.sync(() => process.kill(worker!.pid, "SIGKILL"))
+        yield* program.until(() => /^ended (?!0)/m.test(program.output))
+        const waiting = yield* Peer.connect(tcp)
+        yield* start("alone")
+        const [, next] = yield* ready(2)
+        assert.strictEqual(String(yield* waiting.readAll()), `${next!.pid} web`)
+      }),
+    60_000
+  )
 
   it.scopedLive("are none if they are meant for another process", () =>
     Effect.gen(function*() {

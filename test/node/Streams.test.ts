@@ -196,6 +196,13 @@ describe("a Sink of a Writable", () => {
       }
     }))
 
+  it.live("fails when somebody else has ended the Writable", () =>
+    Effect.gen(function*() {
+      const written = new PassThrough()
+      const sink = Streams.fromWritable(() => written.end("theirs"), onError)
+      assert.instanceOf(yield* Effect.flip(Stream.run(Stream.make(Buffer.from("ours")), sink)), Failed)
+    }))
+
   it.live("destroys the Writable when the Stream fails or is interrupted, and does not end it", () =>
     Effect.gen(function*() {
       const failing = new PassThrough()

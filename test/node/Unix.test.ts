@@ -15,6 +15,7 @@ import type { Listener } from "../../src/Listener.ts"
 import type { ListenOptions } from "../../src/Network.ts"
 import * as Unix from "../../src/node/Unix.ts"
 import * as Peer from "../support/peer.ts"
+import { run, shell } from "../support/tool.ts"
 
 const permissions = (file: string): number => fs.statSync(file).mode & 0o7777
 
@@ -162,6 +163,18 @@ for (const [way, options] of ways) {
         assert.deepStrictEqual(fs.readdirSync(directory), [])
       }))
 
+    it.scopedLive("is closed also where its path may not be removed any more, and leaves it for the next", () =>
+      Effect.gen(function*() {
+        const directory = yield* Peer.directory
+        const address = Address.unix(path.join(directory, "s"))
+        const listener = yield* Unix.listen(address, options)
+        fs.chmodSync(directory, 0o555)
+        yield* Effect.scoped(Effect.zipRight(asNobody, listener.close))
+        fs.chmodSync(directory, 0o755)
+        assert.deepStrictEqual(fs.readdirSync(directory), ["s"])
+        yield* works(address, yield* Unix.listen(address, options))
+      }))
+
     it.scopedLive("counts a path in bytes of UTF-8", () =>
       Effect.gen(function*() {
         const directory = yield* Peer.directory
@@ -228,6 +241,45 @@ for (const [way, options] of ways) {
       }))
   })
 }
+
+describe("a UNIX listener in a directory with the longest path", () => {
+  const longest = Effect.map(Peer.directory, (parent) => {
+    const directory = path.join(parent, "x".repeat(104 - parent.length))
+    fs.mkdirSync(directory)
+    return path.join(directory, "s")
+  })
+
+  it.scopedLive("serves in a worker of a cluster, where the primary binds", () =>
+    Effect.gen(function*() {
+      const file = path.join(import.meta.dirname, "../support/clusteredUnix.ts")
+      const program = yield* run(process.execPath, ["--import", "tsx", file, yield* longest])
+      assert.deepStrictEqual(yield* program.ended, { code: 0, signal: null }, program.stderr)
+      assert.include(program.output, "accepted")
+    }))
+
+  it.scopedLive("leaves nothing behind when no descriptor is left", () =>
+    Effect.gen(function*() {
+      const module = (file: string) => url.pathToFileURL(path.resolve(import.meta.dirname, file)).href
+      const program = yield* shell(`ulimit -n 256; exec "$node" --import tsx --input-type=module --eval "$script"`, {
+        node: process.execPath,
+        file: yield* longest,
+        script: `
+          import * as Effect from "effect/Effect"
+          import * as fs from "node:fs"
+          import * as path from "node:path"
+          import * as Address from "${module("../../src/Address.ts")}"
+          import * as Unix from "${module("../../src/node/Unix.ts")}"
+          const { file } = process.env
+          const open = []
+          try { for (;;) open.push(fs.openSync("/dev/null")) } catch {}
+          const error = await Effect.runPromise(Effect.flip(Effect.scoped(Unix.listen(Address.unix(file)))))
+          open.forEach((descriptor) => fs.closeSync(descriptor))
+          console.log(error._tag, fs.readdirSync(path.dirname(file)).length)`
+      })
+      yield* program.ended
+      assert.strictEqual(program.output, "TooManyOpenFiles 0\n", program.stderr)
+    }))
+})
 
 describe("the mode of a socket file", () => {
   it.scopedLive("is what was asked for, whatever the umask", () =>

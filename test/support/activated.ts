@@ -1,4 +1,4 @@
-/** Serves on the sockets that it was started with, by itself or in two workers, and answers by its number and their names. */
+/** Serves on the sockets that it was started with, by itself, in a single worker or in two, and answers by its number and their names. */
 import * as Effect from "effect/Effect"
 import * as Cluster from "../../src/node/Cluster.ts"
 import * as SocketActivation from "../../src/node/SocketActivation.ts"
@@ -16,5 +16,7 @@ const program = Effect.scoped(Effect.gen(function*() {
 const stopped = Effect.async<void>((resume) => void process.once("SIGTERM", () => resume(Effect.void)))
 
 void Effect.runPromise(
-  process.argv[2] === "cluster" ? Cluster.run(program, { workers: 2 }) : Effect.raceFirst(program, stopped)
+  process.argv[2] === "alone"
+    ? Effect.raceFirst(program, stopped)
+    : Cluster.run(program, { workers: process.argv[2] === "cluster" ? 2 : 1 })
 )

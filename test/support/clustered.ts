@@ -1,16 +1,29 @@
 /**
  * Two workers that answer by their number: `?` at once, `w` after 300 ms, `x` by ending without an answer. Before a worker
- * listens, and says so, it does what stands in the file: `fail`, or `hang`. Workers have so many seconds to listen.
+ * listens, and says so, it does what stands in the file: `fail`, `hang`, or `wait` until something else stands there, before
+ * it comes to its program. Workers have so many seconds to listen.
  */
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
+import cluster from "node:cluster"
 import * as fs from "node:fs"
+import * as timers from "node:timers/promises"
 import * as Address from "../../src/Address.ts"
 import * as Cluster from "../../src/node/Cluster.ts"
 import * as Tcp from "../../src/node/Tcp.ts"
 import * as Server from "../../src/server/Server.ts"
 
-const order = fs.readFileSync(process.argv[2]!, "utf8")
+const read = () => fs.readFileSync(process.argv[2]!, "utf8")
+
+// Later, so that what it asks of its workers is on its way.
+process.once("SIGTERM", () => setTimeout(() => console.log("SIGTERM"), 100))
+
+if (cluster.isWorker && read() === "wait") {
+  console.log(`${process.pid} waits`)
+  while (read() === "wait") await timers.setTimeout(10)
+}
+
+const order = read()
 
 const program = Effect.scoped(Effect.gen(function*() {
   if (order === "fail") return yield* Effect.fail("as ordered")

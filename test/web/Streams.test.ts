@@ -144,7 +144,14 @@ describe("a transport of streams", () => {
       const odd = Object.assign(new Error("odd"), { code: "ETIMEDOUT" })
       const failing = new ReadableStream<Uint8Array>({ pull: (controller) => controller.error(odd) })
       const text = new ReadableStream({ pull: (controller) => controller.enqueue("text") })
-      for (const [readable, tag] of [[failing, "ConnectionTimedOut"], [text, "ConnectionFailed"]] as const) {
+      const silent = new ReadableStream<Uint8Array>({ pull: (controller) => controller.error() })
+      for (
+        const [readable, tag] of [
+          [failing, "ConnectionTimedOut"],
+          [silent, "ConnectionFailed"],
+          [text, "ConnectionFailed"]
+        ] as const
+      ) {
         const transport = yield* Streams.from({ readable, writable: new WritableStream() })
         assert.strictEqual((yield* Effect.flip(transport.pull))._tag, tag)
         assert.strictEqual((yield* transport.closed)._tag, "Lost")

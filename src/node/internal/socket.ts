@@ -270,17 +270,23 @@ const tcpOptions = (socket: net.Socket, settings: SocketSettings): Transport.Tra
       set: (value) =>
         Effect.sync(() => {
           keepAlive = value
-          if (value === false) socket.setKeepAlive(false)
-          else socket.setKeepAlive(true, Duration.toMillis(value))
+          socket.setKeepAlive(value !== false, idleMillis(value))
         })
     }
   }
 }
+
+/**
+ * TCP_KEEPIDLE as the kernel takes it, from 1 to 32767 seconds: what Node cuts to none, or the kernel refuses, is the system's
+ * two hours without a word. 0 is the system's.
+ */
+const idleMillis = (keepAlive: Duration.DurationInput | false): number =>
+  keepAlive === false ? 0 : 1000 * Math.min(32767, Math.ceil(Duration.toMillis(keepAlive) / 1000))
 
 /** Node's options for TCP_NODELAY and SO_KEEPALIVE, given when the socket is made: no call for each connection later. */
 export const nodeOptions = (settings: SocketSettings) =>
   settings.kind === "unix" ? {} : {
     noDelay: settings.noDelay,
     keepAlive: settings.keepAlive !== false,
-    keepAliveInitialDelay: settings.keepAlive === false ? 0 : Duration.toMillis(settings.keepAlive)
+    keepAliveInitialDelay: idleMillis(settings.keepAlive)
   }

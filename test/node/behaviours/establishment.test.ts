@@ -9,6 +9,7 @@ import * as Address from "../../../src/Address.ts"
 import * as Network from "../../../src/Network.ts"
 import * as NodeNetwork from "../../../src/node/NodeNetwork.ts"
 import * as Tcp from "../../../src/node/Tcp.ts"
+import type { Transport } from "../../../src/Transport.ts"
 import * as Peer from "../../support/peer.ts"
 
 /** Only the loopback may be dialled; a machine may have no link-local address there. */
@@ -309,6 +310,26 @@ describe("socket options", () => {
         const timers = execFileSync("ss", ["-tnoH", `sport = :${tcpPort(listener.address)}`], { encoding: "utf8" })
         assert.match(timers, /timer:\(keepalive,1min(3\d|40)/)
         assert.strictEqual(keepAliveTimers(tcpPort(listener.address)), 2)
+      })
+  )
+
+  it.scopedLive.skipIf(!hasSs)(
+    "A12 keepAlive is rounded up to a second, and down to 9 hours (needs ss)",
+    () =>
+      Effect.gen(function*() {
+        const timer = ({ localAddress }: Transport) =>
+          /timer:\(keepalive,([^,]*)/.exec(
+            execFileSync("ss", ["-tnoH", `sport = :${tcpPort(localAddress)}`], {
+              encoding: "utf8"
+            })
+          )?.[1]
+        for (const [keepAlive, expected] of [["300 millis", /ms$|^1sec$/], ["20 hours", /^5(46|45)min$/]] as const) {
+          const { client } = yield* Peer.joined("tcp", { keepAlive })
+          assert.match(timer(client)!, expected)
+          yield* client.options.keepAlive!.set("1 minute")
+          yield* client.options.keepAlive!.set(keepAlive)
+          assert.match(timer(client)!, expected)
+        }
       })
   )
 
