@@ -56,10 +56,10 @@ export interface MsgPackOptions {
  * - FrameTooLong: the value has more than `maxLength` bytes. Decoding fails with the first item that makes it so, and an item
  *   that is not there counts one byte: an array is not made because somebody says how long it is.
  * - InvalidFrame: a byte that MessagePack does not use; arrays and maps more than `maxDepth` deep, or that contain themselves;
- *   a string that is not UTF-8; an unknown extension; a key that is no string, number, boolean or nil and cannot be an
- *   object's, or is `__proto__`, which is a key of `Map`s alone (`mapsAsObjects: false`). Or a value to be encoded is a
- *   function, a symbol, a `Set`, `RegExp` or `Error`, a typed array of another kind, an invalid `Date`, or a bigint of more
- *   than 64 bits.
+ *   a string that is not UTF-8; an unknown extension; a timestamp that is no time, or none that a `Date` can have; a key that
+ *   is no string, number, boolean or nil and cannot be an object's, or is `__proto__`, which is a key of `Map`s alone
+ *   (`mapsAsObjects: false`). Or a value to be encoded is a function, a symbol, a `Set`, `RegExp` or `Error`, a typed array
+ *   of another kind, an invalid `Date`, or a bigint of more than 64 bits.
  * - FrameTruncated: the input ended within a value.
  *
  * @example
@@ -87,8 +87,8 @@ export const make = (
 
 /**
  * `make`, where a value that cannot be read is a frame as well, a `Left`, and the values behind it are decoded: one with a
- * string that is not UTF-8, an unknown extension, or a key that cannot be an object's. The codec still fails where it cannot
- * be known where a value ends: all other failures of `make`.
+ * string that is not UTF-8, an unknown extension, a timestamp that no `Date` can have, or a key that cannot be an object's.
+ * The codec still fails where it cannot be known where a value ends: all other failures of `make`.
  *
  * @since 0.1.0
  * @category constructors

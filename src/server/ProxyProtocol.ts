@@ -186,7 +186,8 @@ export type ProxyProtocolError = ProxyHeaderInvalid | ProxyHeaderTruncated | Pro
  *
  * Suspends until the header is there: the specification has a server do nothing before. Fails with the carrier's loss, or
  * with a `ProxyProtocolError`, and then the connection is aborted. After an interruption the bytes that had come are
- * read again. There is no guessing: a connection of a trusted proxy has a header, any other one has none.
+ * read again, but for a header that was whole by then: it may be gone. There is no guessing: a connection of a trusted proxy
+ * has a header, any other one has none.
  *
  * It costs nothing for the bytes after the header. A timeout of 0 or less is a `RangeError`; an infinite one never ends.
  *

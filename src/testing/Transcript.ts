@@ -218,10 +218,10 @@ export const toScript = (transcript: Transcript, options: ReplayOptions = {}): R
   let before = 0
   return transcript.events.flatMap((event) => {
     const pause = timing === "none" ? 0 : event.at - before
-    before = event.at
-    return event.from !== "local"
-      ? [...pause > 0 ? [Script.wait(Duration.millis(pause))] : [], ...peerSteps(event)]
-      : localSteps(event, strict)
+    const steps = event.from === "local" ? localSteps(event, strict) : peerSteps(event)
+    // What the peer does not see, such as that it is no more read, is nothing that it could wait for.
+    if (steps.length > 0) before = event.at
+    return event.from !== "local" && pause > 0 ? [Script.wait(Duration.millis(pause)), ...steps] : steps
   })
 }
 

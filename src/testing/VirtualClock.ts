@@ -74,6 +74,8 @@ class Jumping implements Clock.Clock, Scheduling {
   private readonly start: number
   private now: number
   private running = false
+  /** Programs in it that run in a time of their own. */
+  private nested = 0
   /** Timers that are set, not in the background. */
   private awaited = 0
   /** When the last one of them came. */
@@ -122,10 +124,18 @@ class Jumping implements Clock.Clock, Scheduling {
     this.running = false
   }
 
+  /** Stands still while the program runs, whose timers are none of its own. */
+  readonly around = <A, E, R>(program: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.acquireUseRelease(
+      Effect.sync(() => this.nested++),
+      () => program,
+      () => Effect.sync(() => this.nested--)
+    )
+
   private readonly look = (idle: boolean): void => {
     if (!this.running) return
-    if (!idle || this.jump()) return Turn.whenTurned(this.look)
-    this.onStuck()
+    if (!idle || this.nested === 0 && this.jump()) return Turn.whenTurned(this.look)
+    if (this.nested === 0) this.onStuck()
     // Whatever comes now comes from outside: it is not waited for with all of the CPU.
     setTimeout(() => Turn.whenTurned(this.look), 1)
   }
@@ -161,7 +171,7 @@ class Jumping implements Clock.Clock, Scheduling {
  * finalizers still have their time.
  *
  * Work that is really outside is not seen: while a file is read the clock would jump, or report a deadlock. Promises that
- * wait for nothing outside are no such work.
+ * wait for nothing outside are no such work. While a program runs in it that has a time of its own, it stands still.
  *
  * @example
  * ```ts
@@ -181,6 +191,9 @@ export const run = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
   options: Options = {}
 ): Effect.Effect<A, E | Deadlock, R> =>
+  Effect.clockWith((outer) => outer instanceof Jumping ? outer.around(runIn(effect, options)) : runIn(effect, options))
+
+const runIn = <A, E, R>(effect: Effect.Effect<A, E, R>, options: Options): Effect.Effect<A, E | Deadlock, R> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.suspend(() => {
       let deadlock: Deadlock | undefined

@@ -25,6 +25,7 @@ const invalid = (reason: string) => ({ _tag: "InvalidFrame", reason })
 const neverUsed = invalid("byte 0xc1, which MessagePack does not use, begins an item")
 
 const notUtf8 = invalid("a string in it is not UTF-8")
+const noTime = invalid("a timestamp in it is no time that a Date can have")
 
 /** Arrays in one another, so many. */
 const nested = (depth: number): unknown => depth === 0 ? 0 : [nested(depth - 1)]
@@ -91,6 +92,18 @@ describe("MsgPack", () => {
       assert.deepStrictEqual(encoded(codec, value), hex(wire))
     })
   }
+
+  it("reads and writes the first and the last Date", () => {
+    for (
+      const [wire, time] of [
+        ["c70cff00000000fffff82457de8000", -8.64e15],
+        ["c70cff00000000000007dba8218000", 8.64e15]
+      ] as const
+    ) {
+      assert.deepStrictEqual(decoded(codec, hex(wire)), frames(new Date(time)))
+      assert.deepStrictEqual(encoded(codec, new Date(time)), hex(wire))
+    }
+  })
 
   it("reads what it does not write: numbers and lengths that are longer than need be, floats of four bytes", () => {
     const wires = ["cc01", "cd0001", "ce00000001", "d001", "d20000 0001", "ca3f800000", "cb3ff0000000000000"]
@@ -248,6 +261,11 @@ describe("what is refused", () => {
       ["an extension", "d40500", invalid("an extension in it has type 5 and 1 bytes")],
       ["an extension of a negative type", "c703fe010203", invalid("an extension in it has type -2 and 3 bytes")],
       ["a timestamp of one byte", "d4ff00", invalid("an extension in it has type -1 and 1 bytes")],
+      ["a second of 2 ** 30 - 1 nanoseconds", "d7ffffffffff00000000", noTime],
+      ["one of 1000000000", "c70cff3b9aca000000000000000000", noTime],
+      ["a time after the last Date", "c70cff00000001000007dba8218000", noTime],
+      ["one long after it", "c70cff000000000001000000000000", noTime],
+      ["a time before the first Date", "c70cff00000000fffff82457de7fff", noTime],
       ["a record of msgpackr", "d47240 91a161 01", invalid("an extension in it has type 114 and 1 bytes")],
       ["an undefined of msgpackr", "d40000", invalid("an extension in it has type 0 and 1 bytes")]
     ] as const

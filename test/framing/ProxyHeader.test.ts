@@ -337,6 +337,24 @@ describe("extensions", () => {
     assert.deepStrictEqual(header(encoded(codec, proxied(...v4, { extensions }))), proxied(...v4, { extensions }))
   })
 
+  it("cannot say what has no place in their fields", () => {
+    for (
+      const [extension, reason] of [
+        ...[-1, 1.5, NaN, 65536, 2 ** 40].map((length) =>
+          [{ _tag: "Padding", length }, `its padding has ${length} bytes, and may have 0 to 65535`] as const
+        ),
+        ...[-1, 0.5, NaN, 2 ** 32].map((verify) =>
+          [{ ...tls, verify }, `its result of verifying, ${verify}, is no number of 32 bits`] as const
+        ),
+        [{ _tag: "Authority", name: "\ud800" }, "its authority is not UTF-8"],
+        [{ _tag: "Namespace", name: "\udc00" }, "its namespace is not UTF-8"],
+        [{ ...tls, commonName: "\ud800" }, "its commonName is not UTF-8"]
+      ] as const
+    ) {
+      assert.deepInclude(unencodable(codec, proxied(...v4, { extensions: [extension] })), invalid(reason))
+    }
+  })
+
   it("the padding's bytes mean nothing", () => {
     assert.deepStrictEqual(header(one(4, 0, 1, 0xff)), proxied(...v4, { extensions: [{ _tag: "Padding", length: 1 }] }))
   })

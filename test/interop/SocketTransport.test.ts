@@ -7,6 +7,7 @@ import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
+import type { UnderlyingSink } from "node:stream/web"
 import * as Address from "../../src/Address.ts"
 import * as Framed from "../../src/framing/Framed.ts"
 import * as Lines from "../../src/framing/Lines.ts"
@@ -116,6 +117,88 @@ describe("a stock TCP socket as a transport", () => {
       assert.strictEqual((yield* Peer.readAll(transport)).toString(), "answer")
       yield* transport.closed
     }))
+})
+
+describe("a Socket over a pair of streams as a transport", () => {
+  const overStreams = (sink: UnderlyingSink<Uint8Array>) =>
+    Effect.flatMap(
+      Socket.fromTransformStream(
+        Effect.sync(() => ({ readable: new ReadableStream<Uint8Array>(), writable: new WritableStream(sink) }))
+      ),
+      (socket) => SocketTransport.fromSocket(socket, { halfClose: true, lingerTimeout: 0 })
+    )
+
+  it.scopedLive("closeWrite ends the stream once, after several writes", () =>
+    Effect.gen(function*() {
+      const seen: Array<string> = []
+      const transport = yield* overStreams({
+        write: (chunk) => {
+          seen.push(text(chunk))
+        },
+        close: () => {
+          seen.push("end")
+        }
+      })
+      for (const chunk of ["a", "b"]) yield* Effect.zipRight(transport.write(ascii(chunk)), transport.flush)
+      yield* transport.closeWrite
+      assert.deepStrictEqual(seen, ["a", "b", "end"])
+    }), 3000)
+
+  it.scopedLive("what the stream fails with is the loss, for a write and for the end", () =>
+    Effect.gen(function*() {
+      const broken = new Error("broken")
+      const writing = yield* overStreams({ write: () => Promise.reject(broken) })
+      yield* writing.write(ascii("a"))
+      assert.deepInclude(yield* Effect.flip(writing.flush), { _tag: "SocketError", reason: "Write", cause: broken })
+      const ending = yield* overStreams({ close: () => Promise.reject(broken) })
+      assert.deepInclude(yield* Effect.flip(ending.closeWrite), { _tag: "SocketError", reason: "Write", cause: broken })
+      assert.strictEqual((yield* ending.closed)._tag, "Lost")
+    }), 3000)
+
+  it.live("its release may fail: an abort is over all the same", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const transport = yield* SocketTransport.fromSocket(Socket.Socket.of({
+        [Socket.TypeId]: Socket.TypeId,
+        run: (_, options) => Effect.zipRight(options?.onOpen ?? Effect.void, Effect.never),
+        runRaw: () => Effect.never,
+        writer: Effect.acquireRelease(Effect.succeed(() => Effect.void), () => Effect.die("no release"))
+      }))
+      yield* transport.write(ascii("a"))
+      yield* transport.flush
+      yield* transport.abort
+      assert.strictEqual((yield* transport.closed)._tag, "Lost")
+    })), 3000)
+
+  it.scopedLive("a run that is interrupted by somebody else is a loss", () =>
+    Effect.gen(function*() {
+      const transport = yield* SocketTransport.fromSocket(Socket.Socket.of({
+        [Socket.TypeId]: Socket.TypeId,
+        run: (_, options) =>
+          (options?.onOpen ?? Effect.void).pipe(Effect.zipRight(Effect.yieldNow()), Effect.zipRight(Effect.interrupt)),
+        runRaw: () => Effect.never,
+        writer: Effect.succeed(() => Effect.void)
+      }))
+      assert.deepInclude(yield* Effect.flip(transport.pull), { _tag: "SocketError", reason: "Read" })
+    }), 3000)
+
+  it.scopedLive("its writer is had once, however much is written", () =>
+    Effect.gen(function*() {
+      let writers = 0
+      const transport = yield* SocketTransport.fromSocket(Socket.Socket.of({
+        [Socket.TypeId]: Socket.TypeId,
+        run: (_, options) => Effect.zipRight(options?.onOpen ?? Effect.void, Effect.never),
+        runRaw: () => Effect.never,
+        writer: Effect.acquireRelease(
+          Effect.sync(() => {
+            writers++
+            return () => Effect.void
+          }),
+          () => Effect.void
+        )
+      }))
+      for (let write = 0; write < 10; write++) yield* Effect.zipRight(transport.write(ascii("a")), transport.flush)
+      assert.strictEqual(writers, 1)
+    }), 3000)
 })
 
 describe("a Socket of the library as a transport", () => {

@@ -236,6 +236,29 @@ describe("record", () => {
       assert.deepInclude(transcript().events[0], { _tag: "Loss", from: "network", error: "Named", code: undefined })
     }))
 
+  it.scoped("a failure whose fields say something else than a loss does is text that can be read", () =>
+    Effect.gen(function*() {
+      class Other extends Data.TaggedError("Other")<{ readonly code: number; readonly side: "left" }> {}
+      const [left, right] = yield* MemoryTransport.pair()
+      const other = new Other({ code: 4001, side: "left" })
+      const { transcript, transport } = yield* Transcript.record(NetworkLayer.mapError(left, () => other))
+      yield* right.abort
+      yield* transport.closed
+      assert.deepInclude(transcript().events[0], { _tag: "Loss", from: "network", error: "Other", code: "4001" })
+      assert.deepStrictEqual(yield* Transcript.parse(Transcript.format(transcript())), transcript())
+    }))
+
+  it.scoped("times do not go back when the Clock does", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(1000)
+      const { transcript, transport } = yield* recorded()
+      for (const [time, chunk] of [[1500, "a"], [1100, "b"], [1600, "c"]] as const) {
+        yield* TestClock.setTime(time)
+        yield* transport.write(ascii(chunk))
+      }
+      assert.deepStrictEqual(told(transcript()), ["500 local: a", "500 local: b", "600 local: c"])
+    }))
+
   it.effect("its Scope closes the carrier, and layer then saves the transcript", () =>
     Effect.gen(function*() {
       const fibers = yield* rootFibers
@@ -440,6 +463,22 @@ describe("replay", () => {
       const seen = yield* Transcript.run(lost, (transport) =>
         Effect.zipRight(transport.write(ascii("a and what did not get through")), chunksWithTimes(transport)))
       assert.deepStrictEqual(seen, ["1 b", "9 ConnectionTimedOut", "9 end"])
+    })))
+
+  it.live("a loss after a close as long after the end as it came then, since the peer sees no close", () =>
+    VirtualClock.run(Effect.gen(function*() {
+      const lost = transcriptOf(
+        { _tag: "End", at: 0, from: "local" },
+        { _tag: "Close", at: 100, from: "local" },
+        { _tag: "Loss", at: 150, from: "peer", error: "ConnectionReset", code: "ECONNRESET", syscall: "read" }
+      )
+      const reason = yield* Transcript.run(lost, (transport) =>
+        transport.closeWrite.pipe(
+          Effect.zipRight(Effect.fork(Effect.exit(transport.pull))),
+          Effect.zipRight(transport.closed),
+          Effect.zip(Clock.currentTimeMillis)
+        ))
+      assert.deepStrictEqual([reason[0]._tag, reason[1]], ["Lost", 150])
     })))
 
   it.effect("an abort of this side has to come again", () =>

@@ -102,6 +102,18 @@ describe("time", () => {
       assert.deepStrictEqual(yield* Fiber.join(Fiber.zip(one, two)), [3_600_000, 60_000])
     }))
 
+  it.live("stands still while a program runs in it that has a time of its own", () =>
+    VirtualClock.run(Effect.gen(function*() {
+      const sleeping = yield* Effect.fork(Effect.sleep("1 minute"))
+      const within = Effect.zipRight(Effect.sleep("2 hours"), Clock.currentTimeMillis)
+      assert.strictEqual(yield* VirtualClock.run(within), 2 * 3_600_000)
+      assert.strictEqual((yield* Effect.flip(VirtualClock.run(Effect.never)))._tag, "Deadlock")
+      assert.isNull(sleeping.unsafePoll())
+      assert.strictEqual(yield* Clock.currentTimeMillis, 0)
+      yield* Fiber.join(sleeping)
+      assert.strictEqual(yield* Clock.currentTimeMillis, 60_000)
+    })))
+
   it.live("of fifty thousand sleeps takes a turn of the event loop each, and no timer of the host", () =>
     Effect.gen(function*() {
       const count = 50_000

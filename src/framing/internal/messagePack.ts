@@ -195,6 +195,24 @@ const faultOf = (
   if (kind === string) return isUtf8(bytes, from, to) ? undefined : refused("a string in it is not UTF-8")
   const type = bytes[from - 1]! << 24 >> 24
   if (extensions.has(type)) return undefined
-  if (type === timestamp && (to - from === 4 || to - from === 8 || to - from === 12)) return undefined
+  if (type === timestamp && (to - from === 4 || to - from === 8 || to - from === 12)) {
+    return isTime(bytes, from, to) ? undefined : refused("a timestamp in it is no time that a Date can have")
+  }
   return refused(`an extension in it has type ${type} and ${to - from} bytes`)
+}
+
+const nanosecondsOfSecond = 1e9
+
+/** The seconds before and after 1970 that a Date reaches (ECMA-262 section 21.4.1.1). */
+const lastSecond = 8.64e12
+
+/** Seconds in 32 bits, alone or with 2 more behind 30 bits of nanoseconds; or in 64 behind 32. */
+const isTime = (bytes: Uint8Array, from: number, to: number): boolean => {
+  if (to - from === 4) return true
+  const view = new DataView(bytes.buffer, bytes.byteOffset)
+  if (to - from === 8) return view.getUint32(from) >>> 2 < nanosecondsOfSecond
+  const nanoseconds = view.getUint32(from)
+  const seconds = view.getInt32(from + 4) * 2 ** 32 + view.getUint32(from + 8)
+  return nanoseconds < nanosecondsOfSecond && seconds >= -lastSecond &&
+    (seconds < lastSecond || seconds === lastSecond && nanoseconds === 0)
 }

@@ -9,6 +9,7 @@ import type { Extension, Other, Tls } from "../ProxyHeader.ts"
 import { crc32c } from "./crc32c.ts"
 import type { Tlv } from "./tlv.ts"
 import { readTlvs, writeTlv } from "./tlv.ts"
+import { isWellFormed } from "./utf8.ts"
 
 const alpn = 0x01
 const authority = 0x02
@@ -139,33 +140,46 @@ export const write = (extensions: ReadonlyArray<Extension>): Uint8Array | Invali
 
 const text = new TextEncoder()
 
+const writeText = (type: number, what: string, value: string): Uint8Array | InvalidFrame =>
+  isWellFormed(value) ? writeTlv(type, text.encode(value)) : new InvalidFrame({ reason: `its ${what} is not UTF-8` })
+
+const isWhole = (value: number, most: number): boolean => Number.isInteger(value) && value >= 0 && value <= most
+
+const writePadding = (length: number): Uint8Array | InvalidFrame =>
+  isWhole(length, 0xffff)
+    ? writeTlv(padding, new Uint8Array(length))
+    : new InvalidFrame({ reason: `its padding has ${length} bytes, and may have 0 to 65535` })
+
 const writeOne = (extension: Extension): Uint8Array | InvalidFrame => {
   switch (extension._tag) {
     case "Alpn":
       return writeTlv(alpn, extension.protocol)
     case "Authority":
-      return writeTlv(authority, text.encode(extension.name))
+      return writeText(authority, "authority", extension.name)
     case "Checksum":
       return writeTlv(checksum, new Uint8Array(4))
     case "Padding":
-      return writeTlv(padding, new Uint8Array(extension.length))
+      return writePadding(extension.length)
     case "UniqueId":
       return extension.id.length > maxUniqueId ? longId(extension.id) : writeTlv(uniqueId, extension.id)
     case "Tls":
       return writeTls(extension)
     case "Namespace":
-      return writeTlv(namespace, text.encode(extension.name))
+      return writeText(namespace, "namespace", extension.name)
     case "Other":
       return writeOther(extension, registered)
   }
 }
 
 const writeOther = ({ type, value }: Other, taken: ReadonlyArray<number>): Uint8Array | InvalidFrame =>
-  Number.isInteger(type) && type >= 0 && type <= 0xff && !taken.includes(type)
+  isWhole(type, 0xff) && !taken.includes(type)
     ? writeTlv(type, value)
     : new InvalidFrame({ reason: `${type} is no type of another extension` })
 
 const writeTls = (extension: Tls): Uint8Array | InvalidFrame => {
+  if (!isWhole(extension.verify, 0xffffffff)) {
+    return new InvalidFrame({ reason: `its result of verifying, ${extension.verify}, is no number of 32 bits` })
+  }
   const fixed = new Uint8Array(5)
   fixed[0] = (extension.connected ? 1 : 0) | (extension.certificate ? 2 : 0) | (extension.sessionCertificate ? 4 : 0)
   new DataView(fixed.buffer).setUint32(1, extension.verify)
@@ -173,7 +187,7 @@ const writeTls = (extension: Tls): Uint8Array | InvalidFrame => {
   for (const [type, key] of tlsTexts) {
     const value = extension[key]
     if (value === undefined) continue
-    const part = writeTlv(type, text.encode(value))
+    const part = writeText(type, key, value)
     if (part instanceof InvalidFrame) return part
     parts.push(part)
   }

@@ -11,7 +11,7 @@ import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import type { Driver, Events } from "../../Driver.ts"
 import { firstOf } from "../../internal/firstOf.ts"
-import { readError } from "./socketErrors.ts"
+import { readError, writeError } from "./socketErrors.ts"
 
 export interface Options<F> {
   /** Bytes that may come while nobody wants them. */
@@ -25,6 +25,8 @@ export interface Options<F> {
 
 type Failure<F> = F | Socket.SocketError
 
+type Write = Effect.Effect.Success<Socket.Socket["writer"]>
+
 export class SocketDriver<F> implements Driver {
   private readonly socket: Socket.Socket
   private readonly events: Events<Failure<F>>
@@ -32,6 +34,7 @@ export class SocketDriver<F> implements Driver {
   private readonly writing: Scope.CloseableScope
   private running: Fiber.RuntimeFiber<void, Socket.SocketError> | undefined = undefined
   private writer: Fiber.RuntimeFiber<void> | undefined = undefined
+  private acquired: Write | undefined = undefined
   /** Nothing comes any more, and nothing can be sent. */
   private over = false
   private wanted = false
@@ -89,38 +92,49 @@ export class SocketDriver<F> implements Driver {
       // It would wait for another connection.
       if (this.writer?.unsafePoll() === null) this.events.failed(gone)
     }
-    if (Exit.isFailure(exit) && !Cause.isInterruptedOnly(exit.cause)) {
+    if (Exit.isFailure(exit) && !(this.left && Cause.isInterruptedOnly(exit.cause))) {
       this.events.failed(readError(Cause.squash(exit.cause)))
     }
   }
 
   // --- writing -----------------------------------------------------------------
 
+  /** Acquired once: each time would leave one more release in the Scope, and a stream cannot be closed twice. */
+  private readonly output: Effect.Effect<Write> = Effect.suspend(() =>
+    this.acquired !== undefined
+      ? Effect.succeed(this.acquired)
+      : Effect.map(Scope.extend(this.socket.writer, this.writing), (write) => (this.acquired = write))
+  )
+
   readonly write = (chunks: ReadonlyArray<Uint8Array>, bytes: number): boolean => {
     const all = Effect.flatMap(
-      Scope.extend(this.socket.writer, this.writing),
+      this.output,
       (write) => Effect.forEach(chunks, (chunk) => this.over ? Effect.fail(gone) : write(chunk), { discard: true })
     )
-    this.writer = this.options.fork(Effect.match(all, {
-      onFailure: (error) => this.events.failed(error),
+    this.writer = this.options.fork(Effect.matchCause(all, {
+      onFailure: this.failed,
       onSuccess: () => this.events.written(bytes)
     }))
     return false
   }
+
+  /** A Socket over a stream dies of what the stream fails with. */
+  private readonly failed = (cause: Cause.Cause<Socket.SocketError>): void =>
+    this.events.failed(writeError(Cause.squash(cause)))
 
   /** Without a half-close the whole Socket ends, and `ended` tells. */
   readonly end = (): void => {
     const end = this.over
       ? Effect.void
       : this.options.halfClose
-      ? Effect.zipRight(Scope.extend(this.socket.writer, this.writing), Scope.close(this.writing, Exit.void))
+      ? Effect.zipRight(this.output, Scope.close(this.writing, Exit.void))
       : this.close(1000)
-    this.options.fork(Effect.map(end, () => this.events.finished()))
+    this.options.fork(Effect.matchCause(end, { onFailure: this.failed, onSuccess: () => this.events.finished() }))
   }
 
   /** It waits while the Socket is not open. */
   private close(code: number): Effect.Effect<void> {
-    return Scope.extend(this.socket.writer, this.writing).pipe(
+    return this.output.pipe(
       Effect.flatMap((write) => write(new Socket.CloseEvent(code))),
       Effect.ignore
     )
@@ -141,7 +155,7 @@ export class SocketDriver<F> implements Driver {
       const fibers = [this.writer, this.running, closing].filter((fiber) => fiber !== undefined)
       return Effect.zipRight(Fiber.interruptAll(fibers), Scope.close(this.writing, Exit.void))
     })
-    this.options.fork(Effect.map(left, () => this.events.released()))
+    this.options.fork(Effect.ensuring(left, Effect.sync(() => this.events.released())))
   }
 }
 

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Stream from "effect/Stream"
 import type { Context, Entry } from "./check.ts"
 import * as C from "./check.ts"
 
@@ -38,6 +39,7 @@ export const aborting: ReadonlyArray<Entry> = [
       yield* left.abort
       yield* expectFailed(yield* Fiber.join(pull), "the pull that waits", "ConnectionAborted")
       yield* expectFailure(left.pull, "a pull after abort", "ConnectionAborted")
+      yield* expectFailure(Stream.runDrain(left.stream), "a stream after abort", "ConnectionAborted")
     })),
 
   entry(
@@ -122,6 +124,12 @@ export const aborting: ReadonlyArray<Entry> = [
       yield* expectFailure(left.pull, "the pull after the peer's abort", "ConnectionReset")
       yield* expectFailure(left.pull, "the pull after that", "ConnectionReset")
       yield* expectLost(left, "ConnectionReset")
+    }), "reset"),
+
+  entry("a stream does not take a reset for an end", (context) =>
+    Effect.gen(function*() {
+      const [left] = yield* aborted(context)
+      yield* expectFailure(Stream.runDrain(left.stream), "the stream after the peer's abort", "ConnectionReset")
     }), "reset"),
 
   entry("a pull that waits fails when the peer resets", ({ open }) =>

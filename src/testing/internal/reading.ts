@@ -7,6 +7,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Stream from "effect/Stream"
 import { concat } from "../../internal/bytes.ts"
 import type { Entry } from "./check.ts"
 import * as C from "./check.ts"
@@ -153,6 +154,28 @@ export const reading: ReadonlyArray<Entry> = [
         yield* C.turn
       }
       yield* expectBytes(concat(chunks), whole, "what arrives")
+    })),
+
+  entry("a stream that is left takes nothing beyond what it gave", ({ open }) =>
+    Effect.gen(function*() {
+      const [left, right] = yield* open()
+      yield* left.write(bytes(1))
+      const meanwhile = Effect.zipRight(left.write(bytes(2)), C.turns)
+      yield* Stream.runDrain(Stream.take(Stream.tap(right.stream, () => meanwhile), 1))
+      yield* expectBytes(yield* C.read(right, 1), bytes(2), "what the next pull gives")
+    })),
+
+  entry("stats tell what is buffered, and that the peer has ended", ({ bulk, open }) =>
+    Effect.gen(function*() {
+      const [left, right] = yield* open()
+      const accepted = () => left.stats().buffered + left.stats().bytesWritten
+      const before = accepted()
+      yield* C.clog(left, bulk)
+      yield* expectEqual(accepted() - before, bulk, "what the write has added to buffered and bytesWritten")
+      yield* expectEqual(right.stats().peerEnded, false, "peerEnded before the end")
+      yield* Effect.fork(left.closeWrite)
+      yield* C.readAll(right)
+      yield* expectEqual(right.stats().peerEnded, true, "peerEnded after the end")
     })),
 
   entry("stats tell when bytes last moved", ({ open }) =>

@@ -10,7 +10,7 @@
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type { LossDetail, WriteAfterEnd } from "../../ConnectionError.ts"
+import type { WriteAfterEnd } from "../../ConnectionError.ts"
 import { Fifo } from "../../internal/fifo.ts"
 import { Accepting, taken } from "../../internal/passed.ts"
 import * as NetworkLayer from "../../NetworkLayer.ts"
@@ -147,15 +147,25 @@ export class Recorder<E> {
     const end = this.events.findIndex(({ _tag, from }) =>
       _tag === "Loss" || _tag === "End" && from === event.from && event._tag === "Data"
     )
-    if (end < 0) this.events.push(event)
+    // Times do not go back, though the Clock may.
+    if (end < 0) this.events.push({ ...event, at: Math.max(event.at, this.events.at(-1)?.at ?? 0) })
     else this.events.splice(end, 0, { ...event, at: this.events[end]!.at })
   }
 }
 
+/** What is no loss of this library's may have fields of the same names that say something else. */
 const lossOf = (error: unknown) => {
-  const { _tag, code, side, syscall } = error as { readonly _tag?: unknown } & Partial<LossDetail>
-  return { from: side ?? "network", error: typeof _tag === "string" ? _tag : String(error), code, syscall } as const
+  const { _tag, code, side, syscall } = error as Readonly<Record<string, unknown>>
+  return {
+    from: side === "local" || side === "peer" ? side : "network",
+    error: typeof _tag === "string" ? _tag : String(error),
+    code: textOf(code),
+    syscall: textOf(syscall)
+  } as const
 }
+
+const textOf = (value: unknown): string | undefined =>
+  typeof value === "string" || typeof value === "number" ? String(value) : undefined
 
 /** The transport that notes what goes over it. */
 export const derive = <E>(carrier: Transport<E>, recorder: Recorder<E>): Transport<E> => {

@@ -13,7 +13,10 @@ export const same = (left: unknown, right: unknown): boolean => {
   if (Object.getPrototypeOf(left) !== Object.getPrototypeOf(right)) return false
   if (Equal.isEqual(left) && Equal.equals(left, right)) return true
   if (left instanceof Error && left.message !== (right as Error).message) return false
-  return sameParts(partsOf(left), partsOf(right))
+  const parts = partsOf(left)
+  // What shows nothing of its content, as Redacted does, only its own Equal knows.
+  if (parts.length === 0 && Equal.isEqual(left)) return false
+  return sameParts(parts, partsOf(right))
 }
 
 export const sameBytes = (left: Uint8Array, right: Uint8Array): boolean => {
@@ -26,6 +29,7 @@ const partsOf = (value: object): ReadonlyArray<unknown> => {
   if (Array.isArray(value)) return value
   if (value instanceof Map || value instanceof Set) return [...value]
   if (value instanceof Date) return [value.getTime()]
+  if (value instanceof RegExp || value instanceof URL) return [String(value)]
   if (value instanceof DataView) return [new Uint8Array(value.buffer, value.byteOffset, value.byteLength)]
   if (value instanceof ArrayBuffer) return [new Uint8Array(value)]
   return Object.keys(value).toSorted().flatMap((key) => [key, (value as Record<string, unknown>)[key]])

@@ -110,6 +110,21 @@ export const transfer: ReadonlyArray<Entry> = [
       yield* expectAllAndEnd(left, whole, "what comes back")
     }), "halfClose"),
 
+  entry("a sink leaves the write side open", ({ open }) =>
+    Effect.gen(function*() {
+      const [left, right] = yield* open()
+      yield* Stream.run(Stream.make(bytes(1), bytes(2)), left.sink)
+      yield* left.write(bytes(3))
+      yield* expectBytes(yield* C.read(right, 3), bytes(1, 2, 3), "what arrives")
+    })),
+
+  entry("writeAll iterates once", ({ open }) =>
+    Effect.gen(function*() {
+      const [left, right] = yield* open()
+      yield* left.writeAll([bytes(1), bytes(2)].values())
+      yield* expectBytes(yield* C.read(right, 2), bytes(1, 2), "what arrives of an iterator")
+    })),
+
   entry(
     "both ends say that they are transports",
     ({ open }) => Effect.flatMap(open(), (pair) => expect(pair.every(isTransport), "two transports", "something else"))

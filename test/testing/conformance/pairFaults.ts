@@ -7,6 +7,7 @@ import * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
 import * as Sink from "effect/Sink"
+import * as Stream from "effect/Stream"
 import * as Address from "../../../src/Address.ts"
 import * as MemoryTransport from "../../../src/memory/MemoryTransport.ts"
 import type * as Conformance from "../../../src/testing/Conformance.ts"
@@ -214,6 +215,45 @@ export const pairFaults: Record<string, Fault> = {
     makePair: both(() => ({ sink: Sink.drain })),
     breaks: [
       "a stream into a sink is an echo that ends with the peer"
+    ]
+  },
+  "has a sink that ends the writing": {
+    makePair: both(({ closeWrite, sink }) => ({ sink: Sink.mapEffect(sink, () => closeWrite) })),
+    breaks: [
+      "a sink leaves the write side open"
+    ]
+  },
+  "has a stream that reads ahead": {
+    makePair: both(({ stream }) => ({ stream: Stream.buffer(stream, { capacity: 2 }) })),
+    breaks: [
+      "a stream that is left takes nothing beyond what it gave"
+    ]
+  },
+  "has a stream that takes every loss for the end": {
+    makePair: both(({ stream }) => ({ stream: Stream.catchAll(stream, () => Stream.empty) })),
+    breaks: [
+      "a stream does not take a reset for an end",
+      "a pull that waits fails when this side aborts, and so does a later one"
+    ]
+  },
+  "iterates once to look, and once to write": {
+    makePair: both(({ writeAll }) => ({
+      writeAll: (chunks) => Effect.suspend(() => Effect.zipRight(Effect.sync(() => [...chunks]), writeAll(chunks)))
+    })),
+    breaks: [
+      "writeAll iterates once"
+    ]
+  },
+  "tells of no bytes that wait": {
+    makePair: both(({ stats }) => ({ stats: () => ({ ...stats(), buffered: 0 }) })),
+    breaks: [
+      "stats tell what is buffered, and that the peer has ended"
+    ]
+  },
+  "does not tell that the peer has ended": {
+    makePair: both(({ stats }) => ({ stats: () => ({ ...stats(), peerEnded: false }) })),
+    breaks: [
+      "stats tell what is buffered, and that the peer has ended"
     ]
   },
   "reads without being asked": {

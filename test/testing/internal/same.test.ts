@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Data from "effect/Data"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import { FrameTooLong, FrameTruncated, InvalidFrame } from "../../../src/FrameError.ts"
 import { same } from "../../../src/testing/internal/same.ts"
 import { ascii } from "../../support/bytes.ts"
@@ -34,6 +35,9 @@ describe("same", () => {
     ["instances", () => new Point(1), () => new Point(2)],
     ["an instance and a record", () => new Point(1), () => ({ x: 1 })],
     ["options", () => Option.some(ascii("a")), () => Option.some(ascii("b"))],
+    ["what is redacted", () => Redacted.make("a"), () => Redacted.make("b")],
+    ["patterns", () => /a/, () => /a/g],
+    ["URLs", () => new URL("http://a"), () => new URL("http://b")],
     ["data", () => Data.struct({ a: [1] }), () => Data.struct({ a: [2] })],
     ["failures", () => new FrameTooLong({ limit: 1, length: 2 }), () => new FrameTooLong({ limit: 1, length: 3 })],
     [
