@@ -349,7 +349,8 @@ export const toStream = <E, R>(
       remoteAddress: Address.memory("stream"),
       options: undefined,
       handle: undefined,
-      limits: Driver.resolveLimits(limits)
+      // Whoever takes the Stream may take its time, and has no end of its own to wait for.
+      limits: Driver.resolveLimits({ ...limits, closeTimeout: Duration.infinity, lingerTimeout: 0 })
     }, yield* Effect.clock)
     // With the Stream all ends; while it lasts, the end of the source is not cut short.
     const consumed = consumer(interrupting(transport), { drainTimeout: Duration.infinity }) as Consumer<never>

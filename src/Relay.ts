@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
+import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
@@ -134,7 +134,7 @@ const sides = {
  * - With `halfOpenTimeout`, fails with `HalfOpenTimeout` when a half-open relay rests for longer; both sides are aborted.
  * - It holds no bytes but the one chunk on its way: a side that does not read holds the other one back, within their own
  *   limits.
- * - A defect, of a layer beneath it, aborts both sides, and is the relay's own.
+ * - A defect, or an interruption, of a layer beneath it aborts both sides, and is the relay's own.
  * - Interrupted, it leaves no fiber and ends neither side: their Scopes abort them. The chunk on its way is lost then.
  *
  * @example
@@ -183,7 +183,6 @@ export const run = <E1, E2>(
     /** A defect ends both directions, whoever dies of it. */
     const guarded = (effect: Effect.Effect<void>): Effect.Effect<void> =>
       Effect.catchAllCause(effect, (cause) => {
-        if (Cause.isInterrupted(cause)) return Effect.failCause(cause)
         defect ??= cause
         return abort(left, right)
       })

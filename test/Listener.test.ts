@@ -250,6 +250,20 @@ describe("close", () => {
       yield* Fiber.join(waiting)
     }))
 
+  it.scoped("interrupted while it waits for the first one, leaves that as it is", () =>
+    Effect.gen(function*() {
+      const { listener, offer } = make()
+      const [ours, theirs] = yield* MemoryTransport.pair({ lingerTimeout: "1 hour", closeTimeout: "1 hour" })
+      offer(ours)
+      const closing = yield* forked(listener.close)
+      const waiting = yield* forked(listener.close)
+      yield* Fiber.interrupt(waiting)
+      assert.isNull(closing.unsafePoll())
+      yield* theirs.close
+      yield* Fiber.join(closing)
+      assert.strictEqual((yield* ours.closed)._tag, "Clean")
+    }))
+
   it.scoped("an interruption does not take it back", () =>
     Effect.gen(function*() {
       const stopping = yield* Deferred.make<void>()

@@ -844,6 +844,28 @@ describe("Producer.toStream", () => {
       assert.strictEqual(text(yield* Stream.runCollect(stream)), "abc")
     }))
 
+  it.scoped("has all that was written before a close, however long that takes, and ends with its last chunk", () =>
+    Effect.gen(function*() {
+      const stream = Producer.toStream((consumer) =>
+        Effect.zipRight(
+          Effect.forEach(["a", "b", "c"], (letter) => consumer.write(ascii(letter))),
+          consumer.close
+        )
+      )
+      const seen: Array<string> = []
+      const running = yield* Effect.fork(
+        Stream.runForEach(stream, (chunk) => Effect.delay(Effect.sync(() => seen.push(text(chunk))), "1 minute"))
+      )
+      for (const so of ["a", "ab", "abc"]) {
+        yield* settle
+        yield* TestClock.adjust("1 minute")
+        yield* settle
+        assert.strictEqual(seen.join(""), so)
+      }
+      assert.isTrue(isDone(running))
+      yield* Fiber.join(running)
+    }))
+
   it.scoped("pauses a push producer strictly over the bound, resumes it when that is taken, ends when it unregisters", () =>
     Effect.gen(function*() {
       const log: Array<string> = []

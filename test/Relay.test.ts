@@ -226,17 +226,22 @@ describe("Relay.run", () => {
       assert.strictEqual((yield* server.closed)._tag, "Lost")
     }))
 
-  it.scoped("a defect beneath either side is its own, and aborts both", () =>
-    Effect.forEach(["left", "right"] as const, (side) =>
-      Effect.gen(function*() {
-        const [client, left] = yield* MemoryTransport.pair()
-        const [right, server] = yield* MemoryTransport.pair()
-        const broken = NetworkLayer.derive(side === "left" ? left : right, { pull: Effect.die("a bug in a layer") })
-        const relay = Relay.run(side === "left" ? broken : left, side === "left" ? right : broken)
-        assert.deepStrictEqual(yield* Effect.exit(relay), Exit.die("a bug in a layer"))
-        assert.strictEqual((yield* client.closed)._tag, "Lost")
-        assert.strictEqual((yield* server.closed)._tag, "Lost")
-      })))
+  for (
+    const [what, pull] of [["a defect", Effect.die("a bug in a layer")], ["an interruption", Effect.interrupt]] as const
+  ) {
+    it.scoped(`${what} beneath either side is its own, and aborts both`, () =>
+      Effect.forEach(["left", "right"] as const, (side) =>
+        Effect.gen(function*() {
+          const [client, left] = yield* MemoryTransport.pair()
+          const [right, server] = yield* MemoryTransport.pair()
+          const broken = NetworkLayer.derive(side === "left" ? left : right, { pull })
+          const relay = Relay.run(side === "left" ? broken : left, side === "left" ? right : broken)
+          const exit = yield* Effect.exit(relay)
+          assert.isTrue(Exit.isFailure(exit) && exit.cause._tag === (what === "a defect" ? "Die" : "Interrupt"))
+          assert.strictEqual((yield* client.closed)._tag, "Lost")
+          assert.strictEqual((yield* server.closed)._tag, "Lost")
+        })))
+  }
 
   it.scoped("counts what was accepted, and not the chunk that still waits for room", () =>
     Effect.gen(function*() {
@@ -362,6 +367,26 @@ describe("Relay.run", () => {
       const error = failed(yield* relay)
       assert.deepInclude(error, { _tag: "HalfOpenTimeout", open: "leftToRight" })
       assert.strictEqual((yield* writer)._tag, "ConnectionReset")
+    }))
+
+  it.scoped("a half-open relay whose target takes slowly what was read long ago goes on", () =>
+    Effect.gen(function*() {
+      const [client, left] = yield* MemoryTransport.pair()
+      const [right, server] = yield* MemoryTransport.pair({ capacity: 10, readBufferSize: 0, maxChunkSize: 10 })
+      const relay = yield* Effect.fork(Effect.exit(Relay.run(left, right, { halfOpenTimeout: "10 seconds" })))
+      yield* server.closeWrite
+      assert.isNull(yield* client.pull)
+      yield* client.write(bytes.bytes(50))
+      yield* settle
+      for (let taken = 0; taken < 50;) {
+        yield* TestClock.adjust("9 seconds")
+        yield* settle
+        taken += (yield* server.pull)!.length
+        yield* settle
+      }
+      yield* client.closeWrite
+      assert.isNull(yield* server.pull)
+      assert.deepStrictEqual(succeeded(yield* Fiber.join(relay)), { leftToRight: 50, rightToLeft: 0 })
     }))
 
   it.scoped("is over at once when the open direction ends within halfOpenTimeout, and leaves no fiber", () =>

@@ -11,6 +11,7 @@ import * as Network from "../../src/Network.ts"
 import * as NetworkLayer from "../../src/NetworkLayer.ts"
 import * as ConnectionLimit from "../../src/policy/ConnectionLimit.ts"
 import * as Server from "../../src/server/Server.ts"
+import { sweep } from "../../src/testing/InterruptSweep.ts"
 import * as SimNetwork from "../../src/testing/SimNetwork.ts"
 import { text } from "../support/bytes.ts"
 import { settle } from "../support/fibers.ts"
@@ -40,6 +41,27 @@ describe("ConnectionLimit", () => {
       yield* Scope.close(scope, Exit.void)
       assert.deepStrictEqual(yield* outcomes(limit, "192.0.2.2", "192.0.2.3"), ["admitted", "total"])
       assert.strictEqual(limit.stats().total, 2)
+    }))
+
+  it.scoped("keeps nothing of who has gone", () =>
+    Effect.gen(function*() {
+      const limit = yield* ConnectionLimit.make({ perPeer: 1 })
+      const before = yield* Effect.scoped(
+        Effect.map(outcomes(limit, "192.0.2.1", "2001:db8::1"), () => limit.stats())
+      )
+      assert.deepStrictEqual(limit.stats(), { total: 0, peers: new Map() })
+      // What was told stays as it was.
+      assert.deepStrictEqual(before, { total: 2, peers: new Map([["192.0.2.1", 1], ["2001:db8::/64", 1]]) })
+    }))
+
+  it.live("interrupted at any step, counts nobody who is not there", () =>
+    Effect.gen(function*() {
+      const { points } = yield* sweep({
+        setup: Effect.all({ limit: ConnectionLimit.make(), transport: tcp("192.0.2.1") }),
+        scenario: ({ limit, transport }) => Effect.scoped(limit.admit(transport)),
+        check: ({ limit }) => Effect.sync(() => assert.strictEqual(limit.stats().total, 0))
+      })
+      assert.isAbove(points, 0)
     }))
 
   it.scoped("admits so many of each peer, which for IPv6 is a /64", () =>
@@ -102,7 +124,11 @@ describe("ConnectionLimit", () => {
 
   it.effect("a limit that is none is a RangeError", () =>
     Effect.gen(function*() {
-      for (const limits of [{ total: -1 }, { perPeer: 1.5 }, { total: Number.NaN }, { prefixLength: 0 }]) {
+      for (
+        const limits of [{ total: -1 }, { perPeer: 1.5 }, { total: Number.NaN }, { prefixLength: 0 }, {
+          prefixLength: 129
+        }]
+      ) {
         const exit = yield* Effect.exit(ConnectionLimit.make(limits))
         assert(Exit.isFailure(exit) && exit.cause._tag === "Die" && exit.cause.defect instanceof RangeError)
       }

@@ -145,6 +145,19 @@ describe("the bound", () => {
     { fastCheck: { numRuns: 40, interruptAfterTimeLimit: 15_000 } }
   )
 
+  it.scoped("does not stand still when the Clock is put back", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(3_600_000)
+      const { peer, transport } = yield* throttled({ write: { bytesPerSecond: 1000, burst: 100 } })
+      yield* transport.write(new Uint8Array(100))
+      assert.strictEqual((yield* peer.pull)!.length, 100)
+      yield* TestClock.setTime(0)
+      yield* transport.write(new Uint8Array(50))
+      yield* settle
+      yield* TestClock.adjust("50 millis")
+      assert.strictEqual((yield* peer.pull)!.length, 50)
+    }))
+
   const enough = FastCheck.integer({ min: 1, max: 1_000_000 }).chain((rate) =>
     FastCheck.record({
       rate: FastCheck.constant(rate),

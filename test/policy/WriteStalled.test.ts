@@ -31,6 +31,18 @@ describe("WriteStalled", () => {
       assert.strictEqual(later, failure)
     }))))
 
+  it.live("ends it in that time whenever the bytes are written", () =>
+    inTime(Effect.forEach([0, 1, 1250, 2499], (millis) =>
+      Effect.scoped(Effect.gen(function*() {
+        const { transport } = yield* limited
+        yield* Effect.sleep(millis)
+        const start = yield* Clock.currentTimeMillis
+        yield* transport.write(new Uint8Array(1000))
+        yield* Effect.flip(transport.flush)
+        const after = (yield* Clock.currentTimeMillis) - start
+        assert.isTrue(after >= 10_000 && after <= 12_500, `${after}`)
+      })))))
+
   it.live("lets a slow peer be, however slow", () =>
     inTime(Effect.scoped(Effect.gen(function*() {
       const { peer, transport } = yield* limited

@@ -128,6 +128,49 @@ describe("a rate that is shared", () => {
       }).pipe(Effect.scoped)
     ))
 
+  it.live("gives back what a connection was granted that goes away at that moment", () =>
+    inTime(
+      Effect.gen(function*() {
+        const all = yield* Throttle.share({ bytesPerSecond: 1000, burst: 1000 })
+        const scopes: Array<Scope.CloseableScope> = []
+        for (const bytes of [2000, 10]) {
+          const scope = yield* Scope.make()
+          const [carrier] = yield* MemoryTransport.pair({ lingerTimeout: 0 })
+          const gone = yield* Scope.extend(Throttle.make({ write: all })(carrier), scope)
+          yield* gone.write(new Uint8Array(bytes))
+          scopes.push(scope)
+        }
+        yield* Effect.sleep("10 millis")
+        assert.strictEqual(all.waiting(), 2)
+        // The end of the first grants the second what it waits for, whose end is under way.
+        yield* Effect.forEach(scopes, (scope) => Scope.close(scope, Exit.fail("abort")), { concurrency: "unbounded" })
+        const [carrier, peer] = yield* MemoryTransport.pair({ lingerTimeout: 0 })
+        const transport = yield* Throttle.make({ write: all })(carrier)
+        yield* transport.write(new Uint8Array(10))
+        for (let bytes = 0; bytes < 10;) bytes += (yield* peer.pull)!.length
+        assert.strictEqual(yield* Clock.currentTimeMillis, 10)
+      }).pipe(Effect.scoped)
+    ))
+
+  it.live("who asks for little does not wait for the turn of one that has gone away", () =>
+    inTime(
+      Effect.gen(function*() {
+        const all = yield* Throttle.share({ bytesPerSecond: 1000, burst: 1000 })
+        const scope = yield* Scope.make()
+        const [other] = yield* MemoryTransport.pair({ lingerTimeout: 0 })
+        const gone = yield* Scope.extend(Throttle.make({ write: all })(other), scope)
+        yield* gone.write(new Uint8Array(2000))
+        const [carrier, peer] = yield* MemoryTransport.pair({ lingerTimeout: 0 })
+        const transport = yield* Throttle.make({ write: all })(carrier)
+        yield* transport.write(new Uint8Array(1))
+        yield* Effect.sleep("1 millis")
+        assert.strictEqual(all.waiting(), 2)
+        yield* Scope.close(scope, Exit.fail("abort"))
+        assert.strictEqual((yield* peer.pull)!.length, 1)
+        assert.strictEqual(yield* Clock.currentTimeMillis, 1)
+      }).pipe(Effect.scoped)
+    ))
+
   it.live("a connection whose peer does not read takes nothing from the others, and saves nothing up", () =>
     inTime(
       Effect.gen(function*() {

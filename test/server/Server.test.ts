@@ -988,6 +988,25 @@ describe("Server.serve", () => {
         assert.strictEqual((yield* silent.closed)._tag, "Lost")
       }))
 
+    it.scoped("aborts also the close of an idle connection that a forEach served, and counts it once", () =>
+      Effect.gen(function*() {
+        const net = network({ lingerTimeout: "1 hour", closeTimeout: "1 hour" })
+        const ends: Array<Server.Outcome> = []
+        const server = yield* serving(net, (transport) => transport.forEach(transport.write), {
+          drainTimeout: "2 seconds",
+          onEnd: ({ outcome }) => ends.push(outcome)
+        })
+        const silent = yield* net.connect
+        yield* ask(silent, "a")
+        yield* net.listener.close
+        assert.strictEqual(yield* ending(silent), "end")
+        yield* TestClock.adjust("2 seconds")
+        assert.deepStrictEqual(yield* Fiber.join(server), { ...none, accepted: 1, aborted: 1 })
+        assert.strictEqual((yield* silent.closed)._tag, "Lost")
+        yield* settle
+        assert.deepStrictEqual(ends, ["aborted"])
+      }))
+
     it.scoped("closes the Scope of an idle connection as after success: what was opened in it ends in order", () =>
       Effect.gen(function*() {
         const net = network()

@@ -122,6 +122,21 @@ describe("the limits of a server", () => {
         assert.strictEqual(server.stats().refused, 2)
       }))
 
+    it.scoped("count no one who was refused before they were set, and has not left", () =>
+      Effect.gen(function*() {
+        const net = network({ lingerTimeout: "1 hour", closeTimeout: "1 hour" })
+        const server = yield* Server.make(net.listener, echo, {
+          maxConnections: 1,
+          whenFull: "refuse",
+          drainTimeout: 0
+        })
+        yield* isServed(yield* net.connectFrom(tcp("192.0.2.1")))
+        const refused = yield* net.connectFrom(tcp("192.0.2.2"))
+        assert.strictEqual(yield* ending(refused), "end")
+        yield* server.adjust({ maxConnections: 3, maxPerPeer: 1 })
+        assert.isTrue(yield* isServed(yield* net.connectFrom(tcp("192.0.2.2"))))
+      }))
+
     it.scoped("do not hold for what has no address", () =>
       Effect.gen(function*() {
         const net = network()
@@ -208,6 +223,13 @@ describe("the limits of a server", () => {
           : []
       )
 
+    /** Sends as many thousands of bytes as it is told by the first one that it gets. */
+    const giving = (transport: Transport) =>
+      Effect.flatMap(
+        transport.pull,
+        (size) => Effect.zipRight(transport.write(bytes(size![0]! * 1000)), Effect.never)
+      )
+
     /** Reads so many bytes, then waits for so long, and so on. */
     const reading = (client: Transport, size: number, pause: number) => {
       let taken = 0
@@ -274,12 +296,9 @@ describe("the limits of a server", () => {
             const ends: Array<Server.ConnectionEnd> = []
             const server = yield* Server.make(
               net.listener,
-              (transport) =>
-                Effect.flatMap(
-                  transport.pull,
-                  (size) => Effect.zipRight(transport.write(bytes(size![0]! * 1000)), Effect.never)
-                ),
-              { maxBuffered: 20_000, drainTimeout: 0, onEnd: (end) => ends.push(end) }
+              giving,
+              // Exactly what is left without the first.
+              { maxBuffered: 15_996, drainTimeout: 0, onEnd: (end) => ends.push(end) }
             )
             const clients = yield* Effect.forEach([3, 9, 5, 7, 1], (size) =>
               Effect.tap(net.connectFrom(Address.tcp("192.0.2.1", size)), (client) =>
@@ -333,20 +352,67 @@ describe("the limits of a server", () => {
         assert.strictEqual((yield* server.drain()).aborted, 1)
       }))).pipe(Logger.withMinimumLogLevel(LogLevel.None)))
 
-    it.live("keep no timer while nobody is connected, nor when it is over", () =>
+    it.live("abort who has the longest to go, though another one takes fewer bytes", () =>
       VirtualClock.run(
         Effect.scoped(Effect.gen(function*() {
+          const net = network({ capacity: 1, highWaterMark: 1, maxChunkSize: 1, readBufferSize: 0 })
+          const ends: Array<Server.ConnectionEnd> = []
+          const server = yield* Server.make(net.listener, giving, {
+            maxBuffered: 10_000,
+            drainTimeout: 0,
+            onEnd: (end) => ends.push(end)
+          })
+          for (const [size, pause] of [[9, 5], [3, 7]] as const) {
+            const client = yield* net.connectFrom(Address.tcp("192.0.2.1", size))
+            yield* client.write(bytes(1, size))
+            yield* Effect.forkScoped(reading(client, 1, pause))
+          }
+          yield* Effect.sleep("250 millis")
+          assert.deepStrictEqual(slowest(ends).map(({ host }) => host), ["192.0.2.1:9"])
+          assert.strictEqual(server.stats().open, 1)
+        })).pipe(Logger.withMinimumLogLevel(LogLevel.None))
+      ))
+
+    it.live("leave who has come since the last look to the next one, however much waits for it", () =>
+      VirtualClock.run(
+        Effect.scoped(Effect.gen(function*() {
+          const net = network({ capacity: 1, highWaterMark: 1, maxChunkSize: 1, readBufferSize: 0 })
+          const ends: Array<Server.ConnectionEnd> = []
+          yield* Server.make(
+            net.listener,
+            giving,
+            { maxBuffered: 10_000, drainTimeout: 0, onEnd: (end) => ends.push(end) }
+          )
+          const connect = (size: number, port: number) =>
+            Effect.tap(
+              net.connectFrom(Address.tcp("192.0.2.1", port)),
+              (client) => client.write(bytes(1, size))
+            )
+          const before = yield* Effect.all([connect(9, 1), connect(9, 2)])
+          for (const client of before) yield* Effect.forkScoped(reading(client, 1, 10))
+          yield* Effect.sleep("150 millis")
+          const next = yield* connect(10, 3)
+          yield* Effect.sleep("100 millis")
+          assert.sameMembers(slowest(ends).map(({ host }) => host), ["192.0.2.1:1", "192.0.2.1:2"])
+          yield* Effect.all([...before, next].map((client) => client.abort))
+        })).pipe(Logger.withMinimumLogLevel(LogLevel.None))
+      ))
+
+    it.live("keep no timer while nobody is connected", () =>
+      Effect.gen(function*() {
+        const program = Effect.gen(function*() {
           const net = network()
-          const server = yield* Server.make(net.listener, echo, { maxBuffered: 1 })
+          yield* Server.make(net.listener, echo, { maxBuffered: 1 })
           const client = yield* net.connect
           yield* isServed(client)
           yield* client.closeWrite
           yield* ending(client)
-          const exit = yield* Effect.exit(VirtualClock.run(Effect.never))
-          assert.isTrue(Exit.isFailure(exit))
-          yield* server.drain()
-        }))
-      ))
+          // With a timer, time would pass for ever.
+          yield* Effect.never
+        })
+        const exit = yield* Effect.exit(VirtualClock.run(Effect.scoped(program)))
+        assert.isTrue(Exit.isFailure(exit))
+      }))
 
     it.scoped("can be set while it runs", () =>
       Effect.gen(function*() {

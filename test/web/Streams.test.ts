@@ -7,6 +7,7 @@ import * as Address from "../../src/Address.ts"
 import { ConnectionReset } from "../../src/ConnectionError.ts"
 import * as MemoryTransport from "../../src/memory/MemoryTransport.ts"
 import * as Streams from "../../src/web/Streams.ts"
+import { settle } from "../support/fibers.ts"
 import * as Peer from "../support/peer.ts"
 
 const bytes = (text: string) => new TextEncoder().encode(text)
@@ -123,6 +124,15 @@ describe("streams of a transport", () => {
       yield* Fiber.join(closing)
       assert.deepInclude(yield* transport.closed, { _tag: "Clean", firstEnded: "local" })
     }))
+
+  it.scopedLive("close the transport, and do not wait for the peer, when the readable one is cancelled after the close", () =>
+    Effect.gen(function*() {
+      const { peer, readable, transport, writable } = yield* pair({ lingerTimeout: 0 })
+      yield* Effect.promise(() => writable.close())
+      yield* Effect.promise(() => readable.cancel())
+      assert.deepInclude(yield* transport.closed, { _tag: "Clean", firstEnded: "local" })
+      assert.isNull(yield* peer.pull)
+    }))
 })
 
 describe("a transport of streams", () => {
@@ -163,11 +173,57 @@ describe("a transport of streams", () => {
       assert.isTrue(reason._tag === "Lost" && reason.error.cause === odd)
     }))
 
-  it.live("cannot be made of a stream that somebody else has", () =>
+  it.scopedLive("is lost by an error of the writable one, though nothing is written", () =>
+    Effect.gen(function*() {
+      const odd = Object.assign(new Error("odd"), { code: "ETIMEDOUT" })
+      let controller!: WritableStreamDefaultController
+      const writable = new WritableStream({ start: (own) => void (controller = own) })
+      const transport = yield* Streams.from({ readable: new ReadableStream(), writable })
+      controller.error(odd)
+      const reason = yield* transport.closed
+      assert.isTrue(reason._tag === "Lost" && reason.error._tag === "ConnectionTimedOut" && reason.error.cause === odd)
+    }))
+
+  it.scopedLive("learns that nobody reads when it writes", () =>
     Effect.gen(function*() {
       const { readable, writable } = new TransformStream<Uint8Array>()
-      readable.getReader()
-      const exit = yield* Effect.exit(Effect.scoped(Streams.from({ readable, writable })))
-      assert.isTrue(Exit.isFailure(exit) && Cause.squash(exit.cause) instanceof TypeError)
+      const transport = yield* Streams.from({ readable: new ReadableStream(), writable })
+      yield* Effect.promise(() => readable.cancel())
+      yield* settle
+      assert.isTrue(transport.outgoing.isActive())
+      yield* transport.write(bytes("x"))
+      const reason = yield* transport.closed
+      assert.isTrue(reason._tag === "Lost" && reason.error._tag === "BrokenPipe")
     }))
+
+  it.scopedLive("reads no further than its buffer while nobody pulls", () =>
+    Effect.gen(function*() {
+      let given = 0
+      const readable = new ReadableStream<Uint8Array>({
+        pull: (controller) => {
+          // It ends somewhere, also for who is not held back.
+          if (given++ < 100) controller.enqueue(new Uint8Array(1000))
+          else controller.close()
+        }
+      }, { highWaterMark: 0 })
+      const transport = yield* Streams.from({ readable, writable: new WritableStream() }, { readBufferSize: 3000 })
+      yield* settle
+      assert.strictEqual(given, 0)
+      yield* transport.pull
+      yield* settle
+      assert.isAtMost(given, 5)
+    }))
+
+  it.live("cannot be made of a stream that somebody else has", () =>
+    Effect.forEach(["readable", "writable"] as const, (which) =>
+      Effect.gen(function*() {
+        const { readable, writable } = new TransformStream<Uint8Array>()
+        if (which === "readable") readable.getReader()
+        else writable.getWriter()
+        const exit = yield* Effect.exit(Effect.scoped(Streams.from({ readable, writable })))
+        const defect = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
+        assert.isTrue(defect instanceof TypeError && defect.message.includes("Somebody else"))
+        // The other one is as it was.
+        assert.isFalse(which === "readable" ? writable.locked : readable.locked)
+      })))
 })
