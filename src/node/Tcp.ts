@@ -49,7 +49,7 @@ export const listen = (
   Effect.suspend(() =>
     server.listen({
       settings: settings(options),
-      listen: { host: address.host, port: address.port, backlog: options.backlog ?? 511 },
+      listen: { host: address.host, port: address.port },
       address,
       ipv6Only: options.ipv6Only ?? false,
       publish: Effect.void,
@@ -72,7 +72,7 @@ export const adopt = (fd: number, options: ListenOptions = {}): Effect.Effect<Li
     Effect.suspend(() =>
       server.listen({
         settings: settings(options),
-        listen: { fd, backlog: options.backlog ?? 511 },
+        listen: { fd },
         address: Address.unspecified("IPv4"),
         ipv6Only: false,
         publish: Effect.void,

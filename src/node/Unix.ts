@@ -101,7 +101,7 @@ export const listen = (
 const listenDirectly = (address: Address.UnixAddress, settings: SocketSettings, options: ListenOptions) =>
   server.listen({
     settings,
-    listen: { path: address.path, backlog: options.backlog ?? 511 },
+    listen: { path: address.path },
     address,
     ipv6Only: false,
     publish: Effect.void,
@@ -141,7 +141,7 @@ const listenPrivately = (address: Address.UnixAddress, settings: SocketSettings,
       let published: fs.BigIntStats | undefined
       return server.listen({
         settings,
-        listen: { path: bound, backlog: options.backlog ?? 511 },
+        listen: { path: bound },
         address,
         ipv6Only: false,
         publish: attempt(address, () => {

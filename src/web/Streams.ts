@@ -103,13 +103,13 @@ class StreamsDriver implements Driver.Driver {
     )
   }
 
-  private readonly failed = (cause: unknown): void => {
-    if (!this.left) this.events.failed(systemFailure(cause))
-  }
+  private readonly failed = (cause: unknown): void => this.lost(systemFailure(cause))
 
-  private readonly unwritten = (cause: unknown): void => {
-    if (cause !== undefined) this.failed(cause)
-    else if (!this.left) this.events.failed(nobodyReads)
+  private readonly unwritten = (cause: unknown): void =>
+    this.lost(cause === undefined ? nobodyReads : systemFailure(cause))
+
+  private lost(failure: SystemFailure): void {
+    if (!this.left) this.events.failed(failure)
   }
 
   readonly release = (): void => this.leave(undefined)

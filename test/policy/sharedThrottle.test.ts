@@ -37,6 +37,16 @@ const read = (limits: ReadonlyArray<Throttle.Limit>, connections: number, second
     return [...passed]
   }))
 
+/** Has written so many bytes; what lets it go away. */
+const leaving = (all: Throttle.Shared, bytes: number) =>
+  Effect.gen(function*() {
+    const scope = yield* Scope.make()
+    const [carrier] = yield* MemoryTransport.pair({ lingerTimeout: 0 })
+    const transport = yield* Scope.extend(Throttle.make({ write: all })(carrier), scope)
+    yield* transport.write(new Uint8Array(bytes))
+    return Scope.close(scope, Exit.fail("abort"))
+  })
+
 const sum = (passed: ReadonlyArray<Passed>) => passed.reduce((total, { bytes }) => total + bytes, 0)
 
 describe("a rate that is shared", () => {
@@ -111,16 +121,13 @@ describe("a rate that is shared", () => {
     inTime(
       Effect.gen(function*() {
         const all = yield* Throttle.share({ bytesPerSecond: 1000, burst: 1000 })
-        const scope = yield* Scope.make()
         const [carrier, peer] = yield* MemoryTransport.pair({ lingerTimeout: 0 })
         const transport = yield* Throttle.make({ write: all })(carrier)
-        const [other] = yield* MemoryTransport.pair({ lingerTimeout: 0 })
-        const gone = yield* Scope.extend(Throttle.make({ write: all })(other), scope)
-        yield* gone.write(new Uint8Array(2000))
+        const leave = yield* leaving(all, 2000)
         yield* transport.write(new Uint8Array(1000))
         yield* Effect.sleep("1 millis")
         assert.strictEqual(all.waiting(), 2)
-        yield* Scope.close(scope, Exit.fail("abort"))
+        yield* leave
         assert.strictEqual(all.waiting(), 1)
         for (let bytes = 0; bytes < 1000;) bytes += (yield* peer.pull)!.length
         assert.strictEqual(yield* Clock.currentTimeMillis, 1000)
@@ -132,18 +139,11 @@ describe("a rate that is shared", () => {
     inTime(
       Effect.gen(function*() {
         const all = yield* Throttle.share({ bytesPerSecond: 1000, burst: 1000 })
-        const scopes: Array<Scope.CloseableScope> = []
-        for (const bytes of [2000, 10]) {
-          const scope = yield* Scope.make()
-          const [carrier] = yield* MemoryTransport.pair({ lingerTimeout: 0 })
-          const gone = yield* Scope.extend(Throttle.make({ write: all })(carrier), scope)
-          yield* gone.write(new Uint8Array(bytes))
-          scopes.push(scope)
-        }
+        const leave = yield* Effect.forEach([2000, 10], (bytes) => leaving(all, bytes))
         yield* Effect.sleep("10 millis")
         assert.strictEqual(all.waiting(), 2)
         // The end of the first grants the second what it waits for, whose end is under way.
-        yield* Effect.forEach(scopes, (scope) => Scope.close(scope, Exit.fail("abort")), { concurrency: "unbounded" })
+        yield* Effect.all(leave, { concurrency: "unbounded" })
         const [carrier, peer] = yield* MemoryTransport.pair({ lingerTimeout: 0 })
         const transport = yield* Throttle.make({ write: all })(carrier)
         yield* transport.write(new Uint8Array(10))
@@ -156,16 +156,13 @@ describe("a rate that is shared", () => {
     inTime(
       Effect.gen(function*() {
         const all = yield* Throttle.share({ bytesPerSecond: 1000, burst: 1000 })
-        const scope = yield* Scope.make()
-        const [other] = yield* MemoryTransport.pair({ lingerTimeout: 0 })
-        const gone = yield* Scope.extend(Throttle.make({ write: all })(other), scope)
-        yield* gone.write(new Uint8Array(2000))
+        const leave = yield* leaving(all, 2000)
         const [carrier, peer] = yield* MemoryTransport.pair({ lingerTimeout: 0 })
         const transport = yield* Throttle.make({ write: all })(carrier)
         yield* transport.write(new Uint8Array(1))
         yield* Effect.sleep("1 millis")
         assert.strictEqual(all.waiting(), 2)
-        yield* Scope.close(scope, Exit.fail("abort"))
+        yield* leave
         assert.strictEqual((yield* peer.pull)!.length, 1)
         assert.strictEqual(yield* Clock.currentTimeMillis, 1)
       }).pipe(Effect.scoped)

@@ -26,7 +26,7 @@ const acceptErrors = Metric.counter("effect_transport_accept_errors", {
 export interface Binding {
   readonly settings: SocketSettings
   /** What node:net is told to listen on. */
-  readonly listen: net.ListenOptions | { readonly fd: number; readonly backlog: number }
+  readonly listen: net.ListenOptions | { readonly fd: number }
   /** What stands in errors, and for a UNIX socket in `Listener.address`. */
   readonly address: Address.Address
   readonly ipv6Only: boolean
@@ -44,7 +44,7 @@ const boundAddress = (server: net.Server, asked: Address.Address): Address.Addre
 }
 
 /** Binds and listens; interrupted or failed, nothing is left. */
-const bind = (server: net.Server, binding: Binding): Effect.Effect<void, ListenError> =>
+const bind = (server: net.Server, binding: Binding, backlog = 511): Effect.Effect<void, ListenError> =>
   Effect.async<void, ListenError>((resume) => {
     const onListening = () => {
       server.removeListener("error", onError)
@@ -57,10 +57,8 @@ const bind = (server: net.Server, binding: Binding): Effect.Effect<void, ListenE
     server.once("listening", onListening)
     server.once("error", onError)
     try {
-      const { ipv6Only, listen } = binding
-      // Among the options of a descriptor Node takes no notice of it.
-      if ("fd" in listen) server.listen({ fd: listen.fd }, listen.backlog)
-      else server.listen({ ...listen, ipv6Only })
+      // Beside the options: among those of a descriptor Node takes no notice of it.
+      server.listen({ ...binding.listen, ipv6Only: binding.ipv6Only }, backlog)
     } catch (cause) {
       onError(cause)
     }
@@ -104,7 +102,10 @@ export const listen = (
         }),
         binding.unbind
       )
-      yield* Effect.onError(Effect.zipRight(restore(bind(server, binding)), binding.publish), () => stop)
+      yield* Effect.onError(
+        Effect.zipRight(restore(bind(server, binding, options.backlog)), binding.publish),
+        () => stop
+      )
       const address = boundAddress(server, binding.address)
       const isUnix = address._tag === "UnixAddress"
       const settings = { ...binding.settings, kind: isUnix ? "unix" : "tcp" } as const
