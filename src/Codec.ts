@@ -9,7 +9,7 @@
  */
 import * as Either from "effect/Either"
 import { dual } from "effect/Function"
-import { append } from "./internal/bytes.ts"
+import { append, nothing } from "./internal/bytes.ts"
 import { scanned } from "./internal/scanned.ts"
 
 // -----------------------------------------------------------------------------
@@ -86,8 +86,6 @@ export interface Encoder<in Frame, out E = never> {
  * @category models
  */
 export interface Codec<in In, out Out = In, out E = never> extends Decoder<Out, E>, Encoder<In, E> {}
-
-const nothing = new Uint8Array(0)
 
 const none: ReadonlyArray<never> = []
 

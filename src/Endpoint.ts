@@ -182,7 +182,10 @@ interface Dialling {
   readonly host: string
   /** From 1 to 65535. */
   readonly port: number
-  /** How long connecting may take, handshake and all, in whole milliseconds, up to a timer's 2147483647; undefined leaves it to others. */
+  /**
+   * How long connecting may take, handshake and all, in whole milliseconds, up to a timer's 2147483647; undefined leaves it
+   * to others.
+   */
   readonly timeout: Duration.Duration | undefined
   /** The IP literal of the local interface to connect from; undefined lets the system choose. */
   readonly bindAddress: string | undefined
@@ -425,8 +428,8 @@ const diallingKeys = ({ bindAddress, timeout: duration }: TcpClient | TlsClient)
 /**
  * The client description with which one reaches a listener that is bound to the address, ready to be pasted:
  * `tcp:127.0.0.1:43117`, `tcp:\:\:1:43117`, `unix:/tmp/x.sock`; `tls:127.0.0.1:43117` if the scheme is said to be `tls`. As
- * nobody dials the wildcard, `0.0.0.0` and `::` become the loopback of their family. An address that cannot be dialled at all (a pipe, an end in memory, an unnamed socket,
- * port 0) has no description, and is given as `Address.format` gives it.
+ * nobody dials the wildcard, `0.0.0.0` and `::` become the loopback of their family. An address that cannot be dialled at
+ * all (a pipe, an end in memory, an unnamed socket, port 0) has no description, and is given as `Address.format` gives it.
  *
  * @example
  * ```ts

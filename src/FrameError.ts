@@ -21,7 +21,6 @@ export class FrameTooLong extends Data.TaggedError("FrameTooLong")<{
   /** The length that the frame announces, in bytes; `undefined` where a format tells it only at the end. */
   readonly length: number | undefined
 }> {
-  /** @since 0.1.0 */
   override get message() {
     const length = this.length === undefined ? "longer than that" : `${this.length} bytes long`
     return `A frame may be ${this.limit} bytes long and is ${length}. A codec's maxLength can be set.`
@@ -38,7 +37,6 @@ export class FrameTruncated extends Data.TaggedError("FrameTruncated")<{
   /** So many bytes of the frame were there, those of its header or delimiter included. */
   readonly held: number
 }> {
-  /** @since 0.1.0 */
   override get message() {
     return `The input ended within a frame, of which ${this.held} bytes had come.`
   }
@@ -56,7 +54,6 @@ export class InvalidFrame extends Data.TaggedError("InvalidFrame")<{
   /** What a parser threw, if one did. */
   readonly cause?: unknown
 }> {
-  /** @since 0.1.0 */
   override get message() {
     return `A frame is not valid: ${this.reason}.`
   }

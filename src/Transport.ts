@@ -436,8 +436,8 @@ export const readExactly: {
  *
  * `limit` (in bytes, without the delimiter; default 65536) bounds what a peer can make this side hold: with no delimiter
  * in time it fails with `DelimiterNotFound`, and nothing is consumed. Fails with `IncompleteRead` when the input ends
- * before, and with the loss. Each byte is looked at once, but for the
- * delimiter's own beginnings. After an interruption nothing is lost.
+ * before, and with the loss. Each byte is looked at once, but for the delimiter's own beginnings. After an interruption
+ * nothing is lost.
  *
  * @since 0.1.0
  * @category reading

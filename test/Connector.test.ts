@@ -21,7 +21,7 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Transport } from "../src/Transport.ts"
-import { inSteppingTime } from "./support/steppingClock.ts"
+import * as VirtualClock from "../src/testing/VirtualClock.ts"
 
 // Addresses for documentation (RFC 5737, RFC 3849): nobody is there, and nobody is asked.
 const a = Address.tcp("192.0.2.1", 80)
@@ -202,8 +202,8 @@ describe("the deadline", () => {
     }))
 
   it.live("tells all attempts also when the last one fails in the same moment", () =>
-    inSteppingTime(() =>
-      Effect.gen(function*() {
+    VirtualClock.run(
+      Effect.scoped(Effect.gen(function*() {
         const { layer } = fakeNetwork((address) =>
           Effect.zipRight(Effect.sleep("1 second"), Effect.fail(refused(address)))
         )
@@ -211,7 +211,7 @@ describe("the deadline", () => {
         const error = yield* Effect.provide(Effect.flip(dial.connect), layer)
         assert.instanceOf(error, ConnectionError.ConnectTimeout)
         assert.deepStrictEqual(error.attempts.map(({ address }) => address), [a, b, c])
-      })
+      }))
     ))
 
   it.scoped("covers the look-up of the name", () =>

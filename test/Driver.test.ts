@@ -14,6 +14,7 @@ import * as Driver from "../src/Driver.ts"
 import * as Transport from "../src/Transport.ts"
 import { bytes } from "./support/bytes.ts"
 import { carrier } from "./support/fakeDriver.ts"
+import { settle } from "./support/fibers.ts"
 import type { Paused } from "./support/paused.ts"
 import { pausedAt } from "./support/paused.ts"
 
@@ -28,8 +29,6 @@ const opened = (limits: Parameters<typeof carrier>[0] = {}) =>
   })
 
 /** All that is ready has run. */
-const settled = Effect.promise(() => new Promise<void>((done) => setImmediate(done)))
-
 describe("resolveLimits", () => {
   it("fills in the defaults", () => {
     assert.deepStrictEqual(Driver.resolveLimits(), {
@@ -105,7 +104,7 @@ describe("the Scope", () => {
       const fake = carrier<SystemFailure>()
       yield* Scope.extend(Driver.open(fake.carrier), scope)
       const closing = yield* Effect.fork(Scope.close(scope, Exit.fail("no")))
-      yield* settled
+      yield* settle
       assert.isNull(closing.unsafePoll())
       fake.driver.events.released()
       yield* Fiber.join(closing)
@@ -136,7 +135,7 @@ describe("what a driver's transport passes on", () => {
       driver.takesAtOnce = false
       yield* transport.write(bytes(7))
       const pulling = yield* Effect.fork(Effect.flip(transport.pull))
-      yield* settled
+      yield* settle
       events.written(2)
       events.received(bytes(0))
       events.failed({ ...reset, cause: "the cause" })
@@ -176,14 +175,14 @@ describe("what a driver's transport passes on", () => {
       driver.takesAtOnce = false
       yield* TestClock.adjust(10)
       const pulling = yield* Effect.fork(transport.pull)
-      yield* settled
+      yield* settle
       assert.isTrue(transport.stats().pulling)
       events.received(bytes(3))
       yield* Fiber.join(pulling)
       events.received(bytes(2))
       yield* transport.write(bytes(6))
       yield* Effect.fork(transport.write(bytes(1)))
-      yield* settled
+      yield* settle
       yield* TestClock.adjust(10)
       events.written(1)
       assert.deepStrictEqual(transport.stats(), {
@@ -205,9 +204,9 @@ describe("what a driver's transport passes on", () => {
       const early = yield* Effect.fork(transport.closed)
       events.ended()
       yield* Effect.fork(transport.closeWrite)
-      yield* settled
+      yield* settle
       events.finished()
-      yield* settled
+      yield* settle
       assert.isNull(early.unsafePoll())
       events.released()
       const reason = yield* Fiber.join(early)
@@ -227,7 +226,7 @@ describe("what a driver's transport passes on", () => {
       driver.within.end = () => events.finished()
       driver.within.release = () => events.released()
       yield* Effect.fork(transport.close)
-      yield* settled
+      yield* settle
       yield* TestClock.adjust(1000)
       events.ended()
       const reason = yield* transport.closed
@@ -239,11 +238,11 @@ describe("between two steps of a fiber", () => {
   // Effect's scheduler can put any other fiber between any two steps of this one. The wake-up must not be missed.
 
   const forkedPull = (transport: Transport.Transport) =>
-    Effect.zipLeft(Effect.fork(Effect.exit(transport.pull)), settled)
+    Effect.zipLeft(Effect.fork(Effect.exit(transport.pull)), settle)
 
   /** It may yield before what was done, or, if it waits, only after it. */
   const toItsEnd = (running: Paused<unknown, unknown>) =>
-    Effect.repeatN(Effect.zipRight(Effect.sync(running.goOn), settled), 3)
+    Effect.repeatN(Effect.zipRight(Effect.sync(running.goOn), settle), 3)
 
   /** Lets the act happen before each step of the effect in turn; the effect must come to the same end each time. */
   const atEveryStep = <A, E, E2>(
@@ -269,7 +268,7 @@ describe("between two steps of a fiber", () => {
     const all = yield* opened({ highWaterMark: 10 })
     all.driver.takesAtOnce = false
     yield* all.transport.write(bytes(10))
-    yield* settled
+    yield* settle
     return all
   })
 
@@ -347,10 +346,10 @@ describe("between two steps of a fiber", () => {
         driver.within.write = () =>
           queueMicrotask(() => events.written(driver.batches.at(-1)!.flatMap((chunk) => [...chunk]).length))
         const several = pausedAt(transport.writeAll([bytes(10, 1), bytes(10, 2), bytes(10, 3)]), step)
-        yield* settled
+        yield* settle
         if (several.paused()) pauses++
         const other = yield* Effect.fork(transport.write(bytes(10, 4)))
-        yield* settled
+        yield* settle
         yield* toItsEnd(several)
         yield* Fiber.join(other)
         yield* transport.flush
@@ -540,9 +539,9 @@ it.effect("deadlines go by the Clock of whoever opened it", () =>
     driver.within.end = () => events.finished()
     driver.within.release = () => events.released()
     const closing = yield* Effect.fork(Effect.withClock(transport.close, Clock.make()))
-    yield* settled
+    yield* settle
     yield* TestClock.adjust(999)
-    yield* settled
+    yield* settle
     assert.isNull(closing.unsafePoll())
     yield* TestClock.adjust(1)
     yield* Fiber.join(closing)

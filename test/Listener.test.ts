@@ -9,6 +9,7 @@ import * as Stream from "effect/Stream"
 import * as Address from "../src/Address.ts"
 import * as Listener from "../src/Listener.ts"
 import * as MemoryTransport from "../src/memory/MemoryTransport.ts"
+import { forked, settle } from "./support/fibers.ts"
 import { pausedAt } from "./support/paused.ts"
 
 const address = Address.memory("listener")
@@ -16,10 +17,6 @@ const address = Address.memory("listener")
 const make = (maxPending = 9, stop: Effect.Effect<void> = Effect.void) => Listener.make({ address, maxPending, stop })
 
 /** All that is ready has run. */
-const settled = Effect.promise(() => new Promise<void>((done) => setImmediate(done)))
-
-const forked = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.zipLeft(Effect.fork(effect), settled)
-
 const connection = Effect.map(MemoryTransport.pair({ lingerTimeout: 0 }), ([ours, theirs]) => ({ ours, theirs }))
 
 describe("accept", () => {
@@ -38,7 +35,7 @@ describe("accept", () => {
     Effect.gen(function*() {
       const { listener, offer } = make()
       const fibers = yield* Effect.all(Array.from({ length: 3 }, () => Effect.fork(listener.accept)))
-      yield* settled
+      yield* settle
       const all = yield* Effect.all(Array.from({ length: 3 }, () => connection))
       for (const { ours } of all) offer(ours)
       const accepted = yield* Fiber.join(Fiber.all(fibers))
@@ -94,7 +91,7 @@ describe("accept", () => {
           else offer(ours)
           for (let turn = 0; turn < 3; turn++) {
             waiting.goOn()
-            yield* settled
+            yield* settle
           }
           const exit = waiting.fiber.unsafePoll()
           if (exit === null) return assert.fail(`waits for ever when it yields before step ${step}`)

@@ -27,11 +27,10 @@ import * as NodeNetwork from "../src/node/NodeNetwork.ts"
 import * as Observability from "../src/Observability.ts"
 import * as Server from "../src/server/Server.ts"
 import type { Transport } from "../src/Transport.ts"
+import { ascii } from "./support/bytes.ts"
 import * as Peer from "./support/peer.ts"
 
 const echo = (transport: Transport) => transport.forEach(transport.write)
-
-const bytes = (text: string) => new TextEncoder().encode(text)
 
 /** With an exporter that keeps the spans, which it gives when all are exported. */
 const traced = <A, E, R>(program: Effect.Effect<A, E, R>) =>
@@ -80,7 +79,7 @@ const exchange = Effect.gen(function*() {
   const connector = Observability.connector(Connector.make({ host: "127.0.0.1", port }))
   yield* Effect.scoped(Effect.gen(function*() {
     const transport = yield* connector.connect
-    yield* transport.write(bytes("hello"))
+    yield* transport.write(ascii("hello"))
     yield* transport.closeWrite
     assert.strictEqual((yield* Peer.readAll(transport)).toString(), "hello")
   }))
@@ -256,7 +255,7 @@ describe("metrics of observed connections", () => {
       yield* left.flush
       yield* TestClock.adjust("1 seconds")
       assert.deepStrictEqual([written(), buffered(), pressure(), durations()], [30, 0, 3, 0])
-      yield* peer.write(bytes("last"))
+      yield* peer.write(ascii("last"))
       yield* peer.closeWrite
       yield* Peer.readAll(left)
       yield* left.closeWrite

@@ -21,7 +21,7 @@ import * as Producer from "../src/Producer.ts"
 import { sweep } from "../src/testing/InterruptSweep.ts"
 import * as Transport from "../src/Transport.ts"
 import { ascii, bytes, counting, joined, text } from "./support/bytes.ts"
-import { rootFibers, settle } from "./support/fibers.ts"
+import { failed, rootFibers, settle } from "./support/fibers.ts"
 import { tcpPair } from "./support/pairs.ts"
 import * as Peer from "./support/peer.ts"
 
@@ -66,11 +66,6 @@ const endless = (log: Array<string>) => ({
 const impatient = <E>(transport: Transport.Transport<E>) => Producer.consumer(transport, { drainTimeout: 0 })
 
 const kinds = ["push", "pull"] as const
-
-const failed = <A, E>(exit: Exit.Exit<A, E>): E => {
-  if (Exit.isFailure(exit) && exit.cause._tag === "Fail") return exit.cause.error
-  throw new Error(`a plain failure was expected: ${exit}`)
-}
 
 const isDone = (fiber: Fiber.RuntimeFiber<unknown, unknown>) => fiber.unsafePoll() !== null
 

@@ -22,7 +22,7 @@ import * as Server from "../src/server/Server.ts"
 import { sweep } from "../src/testing/InterruptSweep.ts"
 import * as Transport from "../src/Transport.ts"
 import { ascii, bytes, text } from "./support/bytes.ts"
-import { rootFibers, settle } from "./support/fibers.ts"
+import { failed, rootFibers, settle } from "./support/fibers.ts"
 import { tcpPair } from "./support/pairs.ts"
 import * as Peer from "./support/peer.ts"
 
@@ -56,11 +56,6 @@ const noting = (log: Array<string>) => (): Protocol.Callbacks<ConnectionLost, ne
   dataReceived: (data) => Effect.sync(() => log.push(`data ${text(data)}`)),
   connectionLost: (reason) => Effect.sync(() => log.push(`lost ${tag(reason)}`))
 })
-
-const failed = <A, E>(exit: Exit.Exit<A, E>): E => {
-  if (Exit.isFailure(exit) && exit.cause._tag === "Fail") return exit.cause.error
-  throw new Error(`a plain failure was expected: ${exit}`)
-}
 
 const until = (holds: () => boolean) => Effect.timeout(Peer.eventually(holds), "10 seconds")
 

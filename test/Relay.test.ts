@@ -15,7 +15,7 @@ import * as Relay from "../src/Relay.ts"
 import { sweep } from "../src/testing/InterruptSweep.ts"
 import type { Transport } from "../src/Transport.ts"
 import * as bytes from "./support/bytes.ts"
-import { rootFibers, settle } from "./support/fibers.ts"
+import { failed, rootFibers, settle } from "./support/fibers.ts"
 import * as Peer from "./support/peer.ts"
 
 /** client ⇄ left [relay] right ⇄ server, and the relay's fiber. */
@@ -30,11 +30,6 @@ const joined = (options: Relay.RelayOptions & MemoryTransport.PairOptions = {}) 
 const succeeded = <A, E>(exit: Exit.Exit<A, E>): A => {
   if (Exit.isFailure(exit)) throw new Error(Cause.pretty(exit.cause))
   return exit.value
-}
-
-const failed = <A, E>(exit: Exit.Exit<A, E>): E => {
-  if (Exit.isFailure(exit) && exit.cause._tag === "Fail") return exit.cause.error
-  throw new Error(`a plain failure was expected: ${exit}`)
 }
 
 const lost = <A, E>(exit: Exit.Exit<A, E>): Extract<E, { readonly _tag: "RelayLost" }> => {

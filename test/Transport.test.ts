@@ -15,6 +15,7 @@ import * as TestClock from "effect/TestClock"
 import * as MemoryTransport from "../src/memory/MemoryTransport.ts"
 import * as Transport from "../src/Transport.ts"
 import { ascii, bytes, counting, cut, cuts, joined, text } from "./support/bytes.ts"
+import { forked, settle } from "./support/fibers.ts"
 
 /** From the tightest, where a byte moves only when it is asked for, to the usual. */
 const carriers: ReadonlyArray<MemoryTransport.PairOptions> = [
@@ -30,10 +31,6 @@ const carriers: ReadonlyArray<MemoryTransport.PairOptions> = [
 const full = MemoryTransport.pair({ capacity: 0, readBufferSize: 0, highWaterMark: 10, lowWaterMark: 4 })
 
 /** All that is ready has run. */
-const settled = Effect.promise(() => new Promise<void>((done) => setImmediate(done)))
-
-const forked = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.zipLeft(Effect.fork(effect), settled)
-
 const send = <E>(transport: Transport.Transport<E>, chunks: Iterable<Uint8Array>) =>
   Effect.zipRight(Effect.forEach(chunks, transport.write, { discard: true }), transport.closeWrite)
 
@@ -143,11 +140,11 @@ describe.each(
         })
       )
       yield* left.write(ascii("ab"))
-      yield* settled
+      yield* settle
       yield* TestClock.adjust("999 millis")
       assert.deepStrictEqual(noted, ["a begins"])
       yield* TestClock.adjust("1 millis")
-      yield* settled
+      yield* settle
       assert.deepStrictEqual(noted, ["a begins", "a ends", "b begins"])
       yield* left.closeWrite
       yield* TestClock.adjust("1 second")
@@ -212,7 +209,7 @@ describe.each(
       const noted: Array<Uint8Array> = []
       const handling = yield* forked(tagOf(form(right)(noting(noted).atOnce)))
       yield* left.write(ascii("abc"))
-      yield* settled
+      yield* settle
       yield* left.abort
       assert.strictEqual(yield* Fiber.join(handling), "ConnectionReset")
       assert.strictEqual(text(noted), "abc")
@@ -230,10 +227,10 @@ describe.each(
         })
       ))
       yield* left.abort
-      yield* settled
+      yield* settle
       assert.isNull(handling.unsafePoll())
       yield* TestClock.adjust("1 second")
-      yield* settled
+      yield* settle
       assert.strictEqual(text(noted), "ab")
       yield* TestClock.adjust("1 second")
       assert.strictEqual(yield* Fiber.join(handling), "ConnectionReset")
@@ -319,7 +316,7 @@ describe.each(
       assert.isTrue(isDead(yield* Effect.exit(right.pull)))
       assert.isTrue(isDead(yield* Effect.exit(form(right)(() => Effect.void))))
       yield* left.write(ascii("a"))
-      yield* settled
+      yield* settle
       assert.strictEqual(text(noted), "a")
       yield* Fiber.interrupt(handling)
       const pulling = yield* forked(right.pull)
@@ -337,7 +334,7 @@ describe.each(
       const handling = yield* forked(form(right)(noting(noted).atOnce))
       assert.strictEqual(text(noted), "hello world")
       yield* right.unread(ascii(", again"))
-      yield* settled
+      yield* settle
       assert.strictEqual(text(noted), "hello world, again")
       yield* left.closeWrite
       yield* Fiber.join(handling)
@@ -363,7 +360,7 @@ describe.each(
       yield* Effect.fork(Effect.zipRight(form(right)((chunk) => right.write(chunk)), right.closeWrite))
       const whole = counting(1000)
       const sending = yield* forked(send(left, cut(whole, [10])))
-      yield* settled
+      yield* settle
       assert.isNull(sending.unsafePoll())
       const { buffered, bytesRead, unread, writersWaiting } = right.stats()
       assert.strictEqual(writersWaiting, 1)
@@ -371,7 +368,7 @@ describe.each(
       assert.isAtMost(unread, 16 + 4)
       // What it holds, what the carrier does, and the chunk in the hands of the function.
       assert.isAtMost(bytesRead, 16 + 20 + 20 + 4)
-      yield* settled
+      yield* settle
       assert.strictEqual(right.stats().bytesRead, bytesRead)
       assert.deepStrictEqual(yield* drain(left), whole)
       yield* Fiber.join(sending)
@@ -714,7 +711,7 @@ describe("stream and sink", () => {
         Effect.flip(Stream.runForEach(right.stream, (chunk) => Effect.sync(() => got.push(chunk))))
       )
       yield* left.write(ascii("data"))
-      yield* settled
+      yield* settle
       yield* left.abort
       assert.strictEqual((yield* Fiber.join(reading))._tag, "ConnectionReset")
       assert.strictEqual(text(got), "data")

@@ -83,8 +83,9 @@ export const watch = (connections: Connections): Effect.Effect<void> =>
       const current = rows()
       if (Terminal.isInteractive()) return Terminal.unsafeDraw(tableOf(current))
       const summary = line(total(current))
-      if (summary !== last) { for (const row of current) Terminal.unsafeReport(line(row)) }
-      if (summary !== last) Terminal.unsafeReport(summary)
+      if (summary === last) return
+      for (const row of current) Terminal.unsafeReport(line(row))
+      Terminal.unsafeReport(summary)
       last = summary
     })
     return Effect.asVoid(Effect.repeat(look, Schedule.fixed("1 second")))

@@ -115,7 +115,6 @@ export class Unanswered extends Data.TaggedError("Unanswered")<{
   readonly localAddress: Address.Address
   readonly remoteAddress: Address.Address
 }> {
-  /** @since 0.1.0 */
   override get message() {
     return `The peer at ${Address.format(this.remoteAddress)} ended its side of the connection from ` +
       `${Address.format(this.localAddress)} before it had answered.`

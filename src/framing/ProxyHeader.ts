@@ -10,7 +10,7 @@ import * as Address from "../Address.ts"
 import * as Codec from "../Codec.ts"
 import type { FrameError } from "../FrameError.ts"
 import { FrameTooLong, InvalidFrame } from "../FrameError.ts"
-import { append, concat } from "../internal/bytes.ts"
+import { append, concat, nothing } from "../internal/bytes.ts"
 import { scanned } from "../internal/scanned.ts"
 import * as Delimited from "./Delimited.ts"
 import { wholeNumber } from "./internal/limits.ts"
@@ -279,8 +279,6 @@ export const codec = (options: ProxyHeaderOptions = {}): Codec.Codec<Header, Hea
     encode: (headers) => Either.map(Either.all(headers.map(encode)), (all) => all.length === 0 ? nothing : concat(all))
   })
 }
-
-const nothing = new Uint8Array(0)
 
 const invalid = (reason: string): Either.Either<never, InvalidFrame> => Either.left(new InvalidFrame({ reason }))
 

@@ -4,6 +4,9 @@
  * @internal
  */
 
+/** No bytes: one array for all. */
+export const nothing: Uint8Array = new Uint8Array(0)
+
 /** One array of all chunks; the chunk itself when there is only one. */
 export const concat = (chunks: ReadonlyArray<Uint8Array>): Uint8Array => {
   if (chunks.length === 1) return chunks[0]!

@@ -60,31 +60,6 @@ export type Action =
 
 export type Step = readonly [next: State, ...actions: ReadonlyArray<Action>]
 
-export const states: ReadonlyArray<State> = [
-  "open",
-  "readEnded",
-  "writeEnding",
-  "writeEnded",
-  "bothEnding",
-  "closing",
-  "lingering",
-  "releasing",
-  "resetting",
-  "closed"
-]
-
-export const events: ReadonlyArray<Event> = [
-  "peerEnded",
-  "writeFinished",
-  "closeWrite",
-  "close",
-  "abort",
-  "failed",
-  "lingerExpired",
-  "closeExpired",
-  "released"
-]
-
 const tornDown: { readonly abort: Step; readonly failed: Step } = {
   abort: ["resetting", "reset"],
   failed: ["resetting", "reset"]

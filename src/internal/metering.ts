@@ -17,7 +17,11 @@ export type Kind = "client" | "server"
 /** The exporter of @effect/opentelemetry takes a metric's unit from a label of this name. */
 const unit = "unit"
 
-const counter = (name: string, description: string) => Metric.counter(name, { description, incremental: true })
+const counter = (name: string, of: string, description: string) =>
+  Metric.tagged(Metric.counter(name, { description, incremental: true }), unit, of)
+
+const gauge = (name: string, of: string, description: string) =>
+  Metric.tagged(Metric.gauge(name, { description }), unit, of)
 
 /** 1 ms to 16 minutes, by four. */
 const durations = MetricBoundaries.exponential({ start: 0.001, factor: 4, count: 11 })
@@ -25,50 +29,48 @@ const durations = MetricBoundaries.exponential({ start: 0.001, factor: 4, count:
 const histogram = (name: string, description: string) =>
   Metric.tagged(Metric.histogram(name, durations, description), unit, "s")
 
-const connectionUnit = "{connection}"
-
-export const open = Metric.tagged(
-  Metric.gauge("effect_transport_observed_connections", { description: "Observed connections that are open now" }),
-  unit,
-  connectionUnit
+export const open = gauge(
+  "effect_transport_observed_connections",
+  "{connection}",
+  "Observed connections that are open now"
 )
 
-export const closed = Metric.tagged(
-  counter("effect_transport_observed_connections_total", "Observed connections that are over, by outcome"),
-  unit,
-  connectionUnit
+export const closed = counter(
+  "effect_transport_observed_connections_total",
+  "{connection}",
+  "Observed connections that are over, by outcome"
 )
 
 export const duration = histogram("effect_transport_connection_duration_seconds", "How long connections were open")
 
-export const bytesRead = Metric.tagged(
-  counter("effect_transport_bytes_read_total", "Bytes taken from the carriers of observed connections"),
-  unit,
-  "By"
+export const bytesRead = counter(
+  "effect_transport_bytes_read_total",
+  "By",
+  "Bytes taken from the carriers of observed connections"
 )
 
-export const bytesWritten = Metric.tagged(
-  counter("effect_transport_bytes_written_total", "Bytes handed to the carriers of observed connections"),
-  unit,
-  "By"
+export const bytesWritten = counter(
+  "effect_transport_bytes_written_total",
+  "By",
+  "Bytes handed to the carriers of observed connections"
 )
 
-export const buffered = Metric.tagged(
-  Metric.gauge("effect_transport_buffered_bytes", { description: "Bytes accepted for writing, and not handed over" }),
-  unit,
-  "By"
+export const buffered = gauge(
+  "effect_transport_buffered_bytes",
+  "By",
+  "Bytes accepted for writing, and not handed over"
 )
 
-export const pressure = Metric.tagged(
-  counter("effect_transport_pressure_seconds_total", "Time in which a connection had writers that waited for room"),
-  unit,
-  "s"
+export const pressure = counter(
+  "effect_transport_pressure_seconds_total",
+  "s",
+  "Time in which a connection had writers that waited for room"
 )
 
-export const connects = Metric.tagged(
-  counter("effect_transport_connects_total", "Connections that were dialled, by outcome"),
-  unit,
-  connectionUnit
+export const connects = counter(
+  "effect_transport_connects_total",
+  "{connection}",
+  "Connections that were dialled, by outcome"
 )
 
 export const connectDuration = histogram("effect_transport_connect_duration_seconds", "How long dialling took")

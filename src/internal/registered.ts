@@ -16,8 +16,7 @@ import type * as Scope from "effect/Scope"
 import type { WriteAfterEnd } from "../ConnectionError.ts"
 import type { Producer, PullProducer, PushProducer, Registration } from "../Producer.ts"
 import type { Transport } from "../Transport.ts"
-
-const nothing = new Uint8Array(0)
+import { nothing } from "./bytes.ts"
 
 /** Fails with why nothing can be written any more. */
 export const refusal = <E>(transport: Transport<E>): Effect.Effect<void, E | WriteAfterEnd> => transport.write(nothing)

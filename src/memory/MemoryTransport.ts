@@ -121,7 +121,7 @@ class End implements Driver.Driver {
     const { peer } = this
     if (peer.gone) {
       // There is nobody: the news comes back from there.
-      this.learn(brokenPipe, 2)
+      this.whenArrived(() => this.events.failed(brokenPipe), 2)
       return false
     }
     // A copy, as a kernel makes one: the writer may use its buffer again, and the reader keeps these bytes. Not `slice`,
@@ -158,10 +158,6 @@ class End implements Driver.Driver {
     const { flight, latency } = this.wire
     if (flight === undefined) arrive()
     else flight.schedule(ways * latency, arrive)
-  }
-
-  private learn(news: SystemFailure, ways?: number): void {
-    this.whenArrived(() => this.events.failed(news), ways)
   }
 
   /** What finds room on the wire goes its way to this end. Unless the writer itself is counting, it is told. */

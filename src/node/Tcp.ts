@@ -51,9 +51,7 @@ export const listen = (
       settings: settings(options),
       listen: { host: address.host, port: address.port },
       address,
-      ipv6Only: options.ipv6Only ?? false,
-      publish: Effect.void,
-      unbind: Effect.void
+      ipv6Only: options.ipv6Only
     }, options)
   )
 
@@ -73,10 +71,7 @@ export const adopt = (fd: number, options: ListenOptions = {}): Effect.Effect<Li
       server.listen({
         settings: settings(options),
         listen: { fd },
-        address: Address.unspecified("IPv4"),
-        ipv6Only: false,
-        publish: Effect.void,
-        unbind: Effect.void
+        address: Address.unspecified("IPv4")
       }, options)
     ),
     (error) =>

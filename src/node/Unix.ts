@@ -102,10 +102,7 @@ const listenDirectly = (address: Address.UnixAddress, settings: SocketSettings, 
   server.listen({
     settings,
     listen: { path: address.path },
-    address,
-    ipv6Only: false,
-    publish: Effect.void,
-    unbind: Effect.void
+    address
   }, options)
 
 /** Beside the file, and so in its file system; mkdtemp(3) lets nobody else in. (`path.join` would drop a lone dot.) */
@@ -143,7 +140,6 @@ const listenPrivately = (address: Address.UnixAddress, settings: SocketSettings,
         settings,
         listen: { path: bound },
         address,
-        ipv6Only: false,
         publish: attempt(address, () => {
           if (options.mode !== undefined) fs.chmodSync(file, options.mode)
           try {

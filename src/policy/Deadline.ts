@@ -8,10 +8,9 @@ import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import * as Address from "../Address.ts"
 import type { Transport } from "../Transport.ts"
 import type { Detail } from "./internal/watching.ts"
-import { detailOf, millisOf, watched } from "./internal/watching.ts"
+import { detailOf, messageOf, millisOf, watched } from "./internal/watching.ts"
 
 /**
  * @since 0.1.0
@@ -32,10 +31,7 @@ export class DeadlineExceeded extends Data.TaggedError("DeadlineExceeded")<
   Detail & { readonly duration: Duration.Duration }
 > {
   override get message() {
-    return `The connection from ${Address.format(this.localAddress)} to ${Address.format(this.remoteAddress)} ` +
-      `was aborted because it was not over within ${Duration.format(this.duration)}, after ${this.bytesRead} bytes ` +
-      `read and ${this.bytesWritten} written` +
-      (this.bytesUnsent === 0 ? "." : `, with ${this.bytesUnsent} accepted bytes unsent.`)
+    return messageOf(this, `it was not over within ${Duration.format(this.duration)}`)
   }
 }
 

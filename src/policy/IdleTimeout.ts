@@ -9,10 +9,9 @@ import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import * as Address from "../Address.ts"
 import type { Transport } from "../Transport.ts"
 import type { Detail } from "./internal/watching.ts"
-import { detailOf, millisOf, watched } from "./internal/watching.ts"
+import { detailOf, messageOf, millisOf, watched } from "./internal/watching.ts"
 
 /**
  * Which bytes keep a connection alive.
@@ -54,10 +53,7 @@ export class IdleTimeout extends Data.TaggedError("IdleTimeout")<
   override get message() {
     const what =
       { read: "nothing was read", write: "nothing was sent", both: "nothing was read or sent" }[this.direction]
-    return `The connection from ${Address.format(this.localAddress)} to ${Address.format(this.remoteAddress)} ` +
-      `was aborted because ${what} for ${Duration.format(this.duration)}, after ${this.bytesRead} bytes read and ` +
-      `${this.bytesWritten} written` +
-      (this.bytesUnsent === 0 ? "." : `, with ${this.bytesUnsent} accepted bytes unsent.`)
+    return messageOf(this, `${what} for ${Duration.format(this.duration)}`)
   }
 }
 

@@ -107,7 +107,6 @@ export class ProxyHeaderInvalid extends Data.TaggedError("ProxyHeaderInvalid")<
     readonly bytes: Uint8Array
   }
 > {
-  /** @since 0.1.0 */
   override get message() {
     return `There is no valid PROXY header at the beginning of ${from(this)}. ${this.failure.message} ` +
       `Is the proxy configured to send one?`
@@ -126,7 +125,6 @@ export class ProxyHeaderTruncated extends Data.TaggedError("ProxyHeaderTruncated
     readonly bytes: Uint8Array
   }
 > {
-  /** @since 0.1.0 */
   override get message() {
     return `The PROXY header was not complete when ${from(this)} ended, after ${this.bytes.length} bytes.`
   }
@@ -145,7 +143,6 @@ export class ProxyHeaderTimeout extends Data.TaggedError("ProxyHeaderTimeout")<
     readonly held: number
   }
 > {
-  /** @since 0.1.0 */
   override get message() {
     return `Only ${this.held} bytes of a PROXY header came within ${Duration.format(this.duration)} on ${
       from(this)
@@ -161,7 +158,6 @@ export class ProxyHeaderTimeout extends Data.TaggedError("ProxyHeaderTimeout")<
  * @category errors
  */
 export class ProxyNotTrusted extends Data.TaggedError("ProxyNotTrusted")<Ends> {
-  /** @since 0.1.0 */
   override get message() {
     return `There is no trust in a PROXY header on ${from(this)}. If that is a proxy, list it as a trusted one.`
   }

@@ -439,8 +439,6 @@ const looksIdle = (transport: Transport, now: number): boolean => {
   return pulling && unread === 0 && buffered === 0 && (bytesRead + bytesWritten > 0 || now - lastRead >= arrivalTime)
 }
 
-const closing: Phase = { _tag: "Closing" }
-
 class Serving implements Server {
   readonly listeners: ReadonlyArray<Listener>
   readonly phase: Subscribable.Subscribable<Phase>
@@ -667,7 +665,7 @@ class Serving implements Server {
       for (const fiber of this.freeing) fiber.unsafeInterruptAsFork(FiberId.none)
       for (const connection of this.connections.all()) connection.life.abort(connection, "aborted")
     })
-    return Effect.zipRight(SubscriptionRef.set(this.current, closing), all)
+    return Effect.zipRight(SubscriptionRef.set<Phase>(this.current, { _tag: "Closing" }), all)
   }
 
   /** For so long, or until it is over, or there is another deadline. */

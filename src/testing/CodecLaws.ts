@@ -11,7 +11,7 @@ import type { Codec } from "../Codec.ts"
 import { scanned } from "../internal/scanned.ts"
 import * as properties from "./internal/codecLaws.ts"
 import { chunksOf, cutting } from "./internal/cutting.ts"
-import { runsOfEnvironment } from "./internal/runs.ts"
+import { parametersOf } from "./internal/runs.ts"
 import { same } from "./internal/same.ts"
 
 // -----------------------------------------------------------------------------
@@ -136,12 +136,8 @@ export const laws = <In, Out, E>(options: Options<In, Out, E>): ReadonlyArray<La
     maxHeld: options.maxHeld,
     scanned: options.scanned ?? (() => scanned.bytes)
   })
-  const { path, runs, seed } = options
-  const parameters: FastCheck.Parameters<unknown> = {
-    numRuns: runsOfEnvironment() ?? runs ?? 1000,
-    ...(seed === undefined ? {} : { seed }),
-    ...(path === undefined ? {} : { path })
-  }
+  const { path, runs = 1000, seed } = options
+  const parameters = parametersOf(runs, seed, path)
   return Object.entries(all).map(([name, property]) => ({
     name: name as LawName,
     run: () => FastCheck.assert(property as FastCheck.IProperty<unknown>, parameters)

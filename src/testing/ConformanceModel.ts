@@ -16,7 +16,7 @@ import type { Capabilities, MakePair } from "./Conformance.ts"
 import { Unexpected } from "./internal/check.ts"
 import { leavingNothing } from "./internal/leftovers.ts"
 import { limits, runSteps } from "./internal/modelRun.ts"
-import { runsOfEnvironment } from "./internal/runs.ts"
+import { parametersOf } from "./internal/runs.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -192,10 +192,7 @@ export const check = <R = never>(
           // Whoever interrupts does not wait for all the others.
           if (!signal.aborted) await runEither(runtime, replay(makePair, steps, options), signal)
         })
-        return FastCheck.check(property, {
-          numRuns: runsOfEnvironment() ?? runs,
-          ...(seed === undefined ? {} : { seed })
-        })
+        return FastCheck.check(property, parametersOf(runs, seed))
       }),
       ({ errorInstance, numRuns, seed }) =>
         errorInstance instanceof ModelFailure

@@ -26,8 +26,8 @@ export interface FaultOptions extends Limits {
 }
 
 /**
- * A layer through which the bytes take a simulated connection on their way, to which the rules apply: delay, bandwidth, slices, limits,
- * stalls, slow ends and resets befall both directions, or that from `here` or `there` alone.
+ * A layer through which the bytes take a simulated connection on their way, to which the rules apply: delay, bandwidth,
+ * slices, limits, stalls, slow ends and resets befall both directions, or that from `here` or `there` alone.
  *
  * It is a proxy, in the same process: what the rules do to the connection both ends see, this one at once, the peer
  * as an end or a reset of the carrier. It goes by the Clock. One fiber serves it while it is open.

@@ -13,7 +13,7 @@ import * as FastCheck from "effect/FastCheck"
 import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import type * as Network from "../Network.ts"
-import { runsOfEnvironment } from "./internal/runs.ts"
+import { parametersOf } from "./internal/runs.ts"
 import * as Rule from "./Rule.ts"
 import * as SimNetwork from "./SimNetwork.ts"
 
@@ -300,10 +300,7 @@ export const check = <E, R>(
             return false
           }
         )
-        const details = await FastCheck.check(property, {
-          numRuns: runsOfEnvironment() ?? options.runs ?? 100,
-          ...(options.seed === undefined ? {} : { seed: options.seed })
-        })
+        const details = await FastCheck.check(property, parametersOf(options.runs ?? 100, options.seed))
         if (details.counterexample === null) return Effect.succeed({ runs: details.numRuns })
         const [seed, script] = details.counterexample
         const { numRuns: runs, numShrinks: shrinks, seed: checkSeed } = details

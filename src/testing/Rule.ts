@@ -68,7 +68,6 @@ export interface Packet {
   readonly connection: number
 }
 
-/** @internal */
 type Tagged<Tag extends string, Fields> = { readonly _tag: Tag } & Readonly<Fields>
 
 /**

@@ -24,13 +24,12 @@ import * as Driver from "../Driver.ts"
 import { async } from "../internal/async.ts"
 import { firstOf } from "../internal/firstOf.ts"
 import * as Listener from "../Listener.ts"
-import type * as Network from "../Network.ts"
-import { Network as NetworkTag } from "../Network.ts"
+import * as Network from "../Network.ts"
 import type { Transport, TransportOptions } from "../Transport.ts"
 import type { Host } from "./internal/sim/host.ts"
-import { failure } from "./internal/sim/host.ts"
 import { Simulation } from "./internal/sim/simulation.ts"
 import type { TcpConnection } from "./internal/sim/tcp.ts"
+import { failure } from "./internal/sim/tcp.ts"
 import type { Rule } from "./Rule.ts"
 import type { TraceEvent } from "./Trace.ts"
 import * as VirtualClock from "./VirtualClock.ts"
@@ -229,7 +228,7 @@ export const make = (options: Options = {}): Effect.Effect<SimNetwork["Type"], n
 export const layer = (options: Options = {}): Layer.Layer<SimNetwork | Network.Network> =>
   Layer.scopedContext(
     Effect.map(make(options), (sim) =>
-      Context.make(SimNetwork, sim).pipe(Context.add(NetworkTag, sim.networkOf("localhost"))))
+      Context.make(SimNetwork, sim).pipe(Context.add(Network.Network, sim.networkOf("localhost"))))
   )
 
 /**
@@ -288,7 +287,7 @@ export const on: {
     program: Effect.Effect<A, E, R>,
     host: string
   ): Effect.Effect<A, E, Exclude<R, Network.Network> | SimNetwork> =>
-    Effect.flatMap(SimNetwork, (sim) => Effect.provideService(program, NetworkTag, sim.networkOf(host)))
+    Effect.flatMap(SimNetwork, (sim) => Effect.provideService(program, Network.Network, sim.networkOf(host)))
 )
 
 /**

@@ -1,16 +1,15 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { createHash, randomBytes } from "node:crypto"
+import { randomBytes } from "node:crypto"
 import * as Address from "../../src/Address.ts"
 import * as Endpoint from "../../src/Endpoint.ts"
+import { sha256 } from "../support/bytes.ts"
 import * as Peer from "../support/peer.ts"
 import { blackHole, shell, tool } from "../support/tool.ts"
 
 const listen = Effect.flatMap(Peer.free("tcp"), (address) => Peer.listen(address))
 
 const catTo = (server: Peer.PeerServer) => tool("cat", Endpoint.describeClient(server.address))
-
-const digest = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex")
 
 /** Writes for as long as the peer is there. */
 const flood = (peer: Peer.Peer, chunk: Uint8Array, written = () => {}) =>
@@ -61,7 +60,7 @@ describe("cat", () => {
       for (let at = 0; at < bytes.length; at += 1 << 20) cat.child.stdin!.write(bytes.subarray(at, at + (1 << 20)))
       cat.child.stdin!.end()
       assert.strictEqual((yield* cat.ended).code, 0)
-      assert.strictEqual(digest(cat.stdout), digest(bytes))
+      assert.strictEqual(sha256(cat.stdout), sha256(bytes))
       assert.strictEqual(cat.stderr, "")
     }))
 

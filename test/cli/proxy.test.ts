@@ -123,9 +123,7 @@ const haproxy = (server: string, bind: string, send: string) =>
     return `unix:${directory}/front`
   })
 
-const suite = has("haproxy") ? describe : describe.skip
-
-suite("through haproxy (skipped: haproxy is not installed)", () => {
+describe.skipIf(!has("haproxy"))("through haproxy (skipped: haproxy is not installed)", () => {
   /** A client, a relay, haproxy, and an echo that knows the client. */
   const chain = (version: 1 | 2) =>
     Effect.gen(function*() {

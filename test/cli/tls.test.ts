@@ -10,9 +10,7 @@ import { has, run, tool } from "../support/tool.ts"
 
 const quoted = (text: string) => text.replaceAll(/[\\:]/g, "\\$&")
 
-const suite = has("openssl") ? describe : describe.skip
-
-suite("tls: (skipped: openssl is not installed)", () => {
+describe.skipIf(!has("openssl"))("tls: (skipped: openssl is not installed)", () => {
   const authority = new Authority("authority")
   const roots = authority.root.files.certificate
   const localhost = authority.issue("localhost", ["DNS:localhost", "IP:127.0.0.1"])

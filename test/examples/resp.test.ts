@@ -4,13 +4,11 @@ import * as FastCheck from "effect/FastCheck"
 import * as Resp from "../../examples/resp.ts"
 import * as CodecLaws from "../../src/testing/CodecLaws.ts"
 import { ascii, text } from "../support/bytes.ts"
-import { decoded } from "../support/decoding.ts"
+import { decoded, invalid } from "../support/decoding.ts"
 
 const codec = Resp.make({ maxLength: 40 })
 
 const tooLong = { _tag: "FrameTooLong", limit: 40, length: undefined }
-
-const invalid = (reason: string) => ({ _tag: "InvalidFrame", reason })
 
 const commands = (wire: string) => {
   const { failure, frames } = decoded(codec, ascii(wire))

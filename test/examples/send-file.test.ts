@@ -1,13 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { createHash, randomBytes } from "node:crypto"
+import { randomBytes } from "node:crypto"
 import { writeFileSync } from "node:fs"
 import * as Address from "../../src/Address.ts"
+import { sha256 } from "../support/bytes.ts"
 import * as Example from "../support/example.ts"
 import * as Peer from "../support/peer.ts"
 import { has, run } from "../support/tool.ts"
-
-const digest = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex")
 
 const size = 20 << 20
 
@@ -25,7 +24,7 @@ describe.skipIf(!has("nc"))("a file that is sent to nc (skipped: nc is not insta
       const { bytes, port, program } = yield* sending
       const nc = yield* run("nc", ["-d", "127.0.0.1", port])
       assert.strictEqual((yield* nc.ended).code, 0)
-      assert.strictEqual(digest(nc.stdout), digest(bytes))
+      assert.strictEqual(sha256(nc.stdout), sha256(bytes))
       yield* program.until(() => program.output.includes(`was sent ${size} bytes\n`))
       const progress = [...program.output.matchAll(/^(\d+) %$/gm)].map(([, percent]) => Number(percent))
       assert.deepStrictEqual(progress, progress.toSorted((a, b) => a - b))

@@ -4,13 +4,9 @@ import * as Codec from "../../src/Codec.ts"
 import * as Cobs from "../../src/framing/Cobs.ts"
 import * as CodecLaws from "../../src/testing/CodecLaws.ts"
 import { ascii, bytes, counting, cut, joined } from "../support/bytes.ts"
-import { bytewise, decoded, encoded, scansPerByte, unencodable } from "../support/decoding.ts"
+import { bytewise, decoded, encoded, scansPerByte, tooLong, truncated, unencodable } from "../support/decoding.ts"
 
 const codec = Cobs.make()
-
-const tooLong = (limit: number, length?: number) => ({ _tag: "FrameTooLong", limit, length })
-
-const truncated = (held: number) => ({ _tag: "FrameTruncated", held })
 
 const incomplete = { _tag: "InvalidFrame", reason: "its last block is incomplete" }
 

@@ -5,11 +5,7 @@ import * as Codec from "../../src/Codec.ts"
 import * as Delimited from "../../src/framing/Delimited.ts"
 import * as CodecLaws from "../../src/testing/CodecLaws.ts"
 import { ascii, bytes, cut, joined } from "../support/bytes.ts"
-import { bytewise, decoded, encoded, scansPerByte, unencodable } from "../support/decoding.ts"
-
-const tooLong = (limit: number, length?: number) => ({ _tag: "FrameTooLong", limit, length })
-
-const truncated = (held: number) => ({ _tag: "FrameTruncated", held })
+import { bytewise, decoded, encoded, scansPerByte, tooLong, truncated, unencodable } from "../support/decoding.ts"
 
 const containsDelimiter = {
   _tag: "InvalidFrame",

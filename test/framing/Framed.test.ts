@@ -16,7 +16,7 @@ import { sweep } from "../../src/testing/InterruptSweep.ts"
 import type * as Transport from "../../src/Transport.ts"
 import { ascii, cut, cuts, joined, text } from "../support/bytes.ts"
 import { encoded } from "../support/decoding.ts"
-import { settle } from "../support/fibers.ts"
+import { failed, settle } from "../support/fibers.ts"
 import { tcpPair } from "../support/pairs.ts"
 import { readAll } from "../support/peer.ts"
 
@@ -58,11 +58,6 @@ const noting = (transport: Transport.Transport, noted: Array<string>) =>
         return transport.write(bytes)
       })
   })
-
-const failed = <A, E>(exit: Exit.Exit<A, E>): E => {
-  if (Exit.isFailure(exit) && exit.cause._tag === "Fail") return exit.cause.error
-  throw new Error(`a plain failure was expected: ${exit}`)
-}
 
 const tag = <A, E extends { readonly _tag: string }>(exit: Exit.Exit<A, E>): string => failed(exit)._tag
 

@@ -4,9 +4,7 @@ import * as Codec from "../../src/Codec.ts"
 import * as IntPrefixed from "../../src/framing/IntPrefixed.ts"
 import * as CodecLaws from "../../src/testing/CodecLaws.ts"
 import { ascii, bytes, counting, joined } from "../support/bytes.ts"
-import { decoded, encoded, unencodable } from "../support/decoding.ts"
-
-const tooLong = (limit: number, length: number) => ({ _tag: "FrameTooLong", limit, length })
+import { decoded, encoded, tooLong, unencodable } from "../support/decoding.ts"
 
 const hello = ascii("hello")
 

@@ -4,15 +4,19 @@ import { inspect } from "node:util"
 import * as LengthField from "../../src/framing/LengthField.ts"
 import * as CodecLaws from "../../src/testing/CodecLaws.ts"
 import { ascii, bytes, counting, cut, cuts, joined } from "../support/bytes.ts"
-import { bytewise, decodeChunks, decoded, encoded, scansPerByte, unencodable } from "../support/decoding.ts"
+import {
+  bytewise,
+  decodeChunks,
+  decoded,
+  encoded,
+  invalid,
+  scansPerByte,
+  tooLong,
+  truncated,
+  unencodable
+} from "../support/decoding.ts"
 
 const hello = ascii("HELLO, WORLD")
-
-const tooLong = (limit: number, length: number) => ({ _tag: "FrameTooLong", limit, length })
-
-const truncated = (held: number) => ({ _tag: "FrameTruncated", held })
-
-const invalid = (reason: string) => ({ _tag: "InvalidFrame", reason })
 
 describe("the length field", () => {
   // Python: struct.pack("!B", 12), "!H", "!I", "!Q", "<H", "<I", "<Q"; the odd lengths are cut out of "!Q" and "<Q".

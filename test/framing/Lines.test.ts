@@ -4,11 +4,16 @@ import * as Codec from "../../src/Codec.ts"
 import * as Lines from "../../src/framing/Lines.ts"
 import * as CodecLaws from "../../src/testing/CodecLaws.ts"
 import { ascii, bytes, cut, cuts, joined } from "../support/bytes.ts"
-import { bytewise, decodeChunks, decoded, encoded, scansPerByte, unencodable } from "../support/decoding.ts"
-
-const tooLong = (limit: number, length?: number) => ({ _tag: "FrameTooLong", limit, length })
-
-const invalid = (reason: string) => ({ _tag: "InvalidFrame", reason })
+import {
+  bytewise,
+  decodeChunks,
+  decoded,
+  encoded,
+  invalid,
+  scansPerByte,
+  tooLong,
+  unencodable
+} from "../support/decoding.ts"
 
 const containsDelimiter = invalid("it contains a delimiter, or makes one with that which ends it")
 

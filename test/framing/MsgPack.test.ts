@@ -8,19 +8,23 @@ import * as LengthField from "../../src/framing/LengthField.ts"
 import * as MsgPack from "../../src/framing/MsgPack.ts"
 import * as CodecLaws from "../../src/testing/CodecLaws.ts"
 import { ascii, bytes, cut, joined } from "../support/bytes.ts"
-import { bytewise, decodeChunks, decoded, encoded, scansPerByte, unencodable } from "../support/decoding.ts"
+import {
+  bytewise,
+  decodeChunks,
+  decoded,
+  encoded,
+  invalid,
+  scansPerByte,
+  tooLong,
+  truncated,
+  unencodable
+} from "../support/decoding.ts"
 
 const codec = MsgPack.make()
 
 const hex = (text: string): Uint8Array => new Uint8Array(Buffer.from(text.replaceAll(" ", ""), "hex"))
 
 const frames = (...values: ReadonlyArray<unknown>) => ({ frames: values, failure: undefined })
-
-const tooLong = (limit: number, length?: number) => ({ _tag: "FrameTooLong", limit, length })
-
-const truncated = (held: number) => ({ _tag: "FrameTruncated", held })
-
-const invalid = (reason: string) => ({ _tag: "InvalidFrame", reason })
 
 const neverUsed = invalid("byte 0xc1, which MessagePack does not use, begins an item")
 

@@ -4,15 +4,13 @@ import * as FastCheck from "effect/FastCheck"
 import * as Ndjson from "../../src/framing/Ndjson.ts"
 import * as CodecLaws from "../../src/testing/CodecLaws.ts"
 import { ascii, bytes, cut, joined, text } from "../support/bytes.ts"
-import { bytewise, decodeChunks, decoded, encoded, scansPerByte, unencodable } from "../support/decoding.ts"
+import { bytewise, decodeChunks, decoded, encoded, scansPerByte, tooLong, unencodable } from "../support/decoding.ts"
 
 const codec = Ndjson.make()
 
 const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text)
 
 const frames = (...values: ReadonlyArray<unknown>) => ({ frames: values, failure: undefined })
-
-const tooLong = (limit: number, length?: number) => ({ _tag: "FrameTooLong", limit, length })
 
 const notJson = "it is not JSON"
 

@@ -5,15 +5,18 @@ import * as FixedLength from "../../src/framing/FixedLength.ts"
 import * as Netstring from "../../src/framing/Netstring.ts"
 import * as CodecLaws from "../../src/testing/CodecLaws.ts"
 import { ascii, bytes, cut, text } from "../support/bytes.ts"
-import { bytewise, decoded, encoded, scansPerByte, unencodable } from "../support/decoding.ts"
+import {
+  bytewise,
+  decoded,
+  encoded,
+  invalid,
+  scansPerByte,
+  tooLong,
+  truncated,
+  unencodable
+} from "../support/decoding.ts"
 
 const codec = Netstring.make()
-
-const tooLong = (limit: number, length?: number) => ({ _tag: "FrameTooLong", limit, length })
-
-const truncated = (held: number) => ({ _tag: "FrameTruncated", held })
-
-const invalid = (reason: string) => ({ _tag: "InvalidFrame", reason })
 
 describe("Netstring", () => {
   it("is that of http://cr.yp.to/proto/netstrings.txt", () => {

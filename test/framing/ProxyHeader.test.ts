@@ -6,13 +6,9 @@ import { crc32c } from "../../src/framing/internal/crc32c.ts"
 import * as ProxyHeader from "../../src/framing/ProxyHeader.ts"
 import * as CodecLaws from "../../src/testing/CodecLaws.ts"
 import { ascii, bytes, joined, text } from "../support/bytes.ts"
-import { decoded, encoded, unencodable } from "../support/decoding.ts"
+import { decoded, encoded, invalid, truncated, unencodable } from "../support/decoding.ts"
 
 const codec = ProxyHeader.codec()
-
-const invalid = (reason: string) => ({ _tag: "InvalidFrame", reason })
-
-const truncated = (held: number) => ({ _tag: "FrameTruncated", held })
 
 const proxied = (
   source: ProxyHeader.Proxied["source"],

@@ -3,13 +3,18 @@ import * as FastCheck from "effect/FastCheck"
 import * as Varint from "../../src/framing/Varint.ts"
 import * as CodecLaws from "../../src/testing/CodecLaws.ts"
 import { ascii, bytes, counting, cut, joined } from "../support/bytes.ts"
-import { bytewise, decodeChunks, decoded, encoded, scansPerByte, unencodable } from "../support/decoding.ts"
+import {
+  bytewise,
+  decodeChunks,
+  decoded,
+  encoded,
+  scansPerByte,
+  tooLong,
+  truncated,
+  unencodable
+} from "../support/decoding.ts"
 
 const codec = Varint.make()
-
-const tooLong = (limit: number, length: number | undefined) => ({ _tag: "FrameTooLong", limit, length })
-
-const truncated = (held: number) => ({ _tag: "FrameTruncated", held })
 
 /** Node's, whose types have it without its values. */
 const { Module } = (globalThis as unknown as {

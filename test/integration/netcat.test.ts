@@ -1,10 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { createHash, randomBytes } from "node:crypto"
+import { randomBytes } from "node:crypto"
+import { sha256 } from "../support/bytes.ts"
 import * as Peer from "../support/peer.ts"
 import { has, run, tool } from "../support/tool.ts"
-
-const digest = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex")
 
 const size = 8 << 20
 
@@ -15,7 +14,7 @@ const echoed = (command: string, ...args: ReadonlyArray<string>) =>
     const program = yield* run(command, args)
     program.child.stdin!.end(bytes)
     assert.strictEqual((yield* program.ended).code, 0)
-    assert.strictEqual(digest(program.stdout), digest(bytes))
+    assert.strictEqual(sha256(program.stdout), sha256(bytes))
   })
 
 describe.skipIf(!has("nc"))("nc (skipped: nc is not installed)", () => {

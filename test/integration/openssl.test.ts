@@ -42,9 +42,7 @@ const ways: ReadonlyArray<{
 const ending = (transport: Transport.Transport<ConnectionLost | Tls.TlsLost>) =>
   Effect.match(transport.pull, { onFailure: ({ _tag }) => _tag, onSuccess: (chunk) => chunk === null ? "end" : "more" })
 
-const suite = has("openssl") ? describe : describe.skip
-
-suite("openssl (skipped: openssl is not installed)", () => {
+describe.skipIf(!has("openssl"))("openssl (skipped: openssl is not installed)", () => {
   const authority = new Authority("authority")
   const localhost = authority.issue("localhost", ["DNS:localhost"])
   const somebody = authority.issue("somebody")

@@ -1,11 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { createHash, randomBytes } from "node:crypto"
+import { randomBytes } from "node:crypto"
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
+import { sha256 } from "../support/bytes.ts"
 import * as Peer from "../support/peer.ts"
 import { has, run, tool } from "../support/tool.ts"
-
-const digest = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex")
 
 /** Runs a program to its end, which has to be a success. */
 const output = (command: string, args: ReadonlyArray<string>, input = "") =>
@@ -60,7 +59,7 @@ describe.skipIf(!has("curl"))("an HTTP server behind a relay (skipped: curl is n
       yield* server.until(() => /port \d+/.test(server.output))
       const { port, relay } = yield* relayTo(`tcp:127.0.0.1:${/port (\d+)/.exec(server.output)![1]}`)
       yield* output("curl", ["--silent", "--fail", "--output", `${directory}/copy`, `http://127.0.0.1:${port}/file`])
-      assert.strictEqual(digest(readFileSync(`${directory}/copy`)), digest(bytes))
+      assert.strictEqual(sha256(readFileSync(`${directory}/copy`)), sha256(bytes))
       assert.strictEqual(relay.stderr, "")
     }))
 })
@@ -90,7 +89,7 @@ describe.skipIf(!has("haproxy"))("echo behind haproxy (skipped: haproxy is not i
       const bytes = randomBytes(8 << 20)
       cat.child.stdin!.end(bytes)
       assert.strictEqual((yield* cat.ended).code, 0, cat.stderr)
-      assert.strictEqual(digest(cat.stdout), digest(bytes))
+      assert.strictEqual(sha256(cat.stdout), sha256(bytes))
       assert.strictEqual(echo.stderr, "")
     }))
 })

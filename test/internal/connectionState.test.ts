@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
 import type { Action, Event, State, Step } from "../../src/internal/connectionState.ts"
-import { events, states, transitions } from "../../src/internal/connectionState.ts"
+import { transitions } from "../../src/internal/connectionState.ts"
 
 /** The life of a connection once more, as somebody would tell it. What is not told here changes nothing. */
 const told = `
@@ -55,6 +55,9 @@ const expected = new Map(
   })
 )
 
+const states = Object.keys(transitions) as Array<State>
+const events = Array.from(new Set(Object.values(transitions).flatMap((steps) => Object.keys(steps) as Array<Event>)))
+
 const stepOf = (state: State, event: Event): Step | undefined => transitions[state][event]
 
 /** Where a sequence of events leads to, and what is done on the way. */
@@ -82,9 +85,8 @@ const anySequence = FastCheck.array(anyEvent, { maxLength: 30 })
 
 describe("connectionState", () => {
   it("has ten states and nine events", () => {
-    assert.strictEqual(new Set(states).size, 10)
-    assert.strictEqual(new Set(events).size, 9)
-    assert.deepStrictEqual(Object.keys(transitions).toSorted(), [...states].toSorted())
+    assert.strictEqual(states.length, 10)
+    assert.strictEqual(events.length, 9)
   })
 
   describe("every event in every state", () => {

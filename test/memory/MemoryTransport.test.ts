@@ -12,13 +12,9 @@ import * as VirtualClock from "../../src/testing/VirtualClock.ts"
 import type * as Transport from "../../src/Transport.ts"
 import { ascii, bytes, chunks, counting, cuts, joined, text } from "../support/bytes.ts"
 import { countedTimers } from "../support/countedTimers.ts"
-import { rootFibers } from "../support/fibers.ts"
+import { forked, rootFibers, settle } from "../support/fibers.ts"
 
 /** All that is ready has run. */
-const settled = Effect.promise(() => new Promise<void>((done) => setImmediate(done)))
-
-const forked = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.zipLeft(Effect.fork(effect), settled)
-
 const drain = <E>(transport: Transport.Transport<E>) => Effect.map(Stream.runCollect(transport.stream), joined)
 
 const lossOf = <E>(reason: Transport.CloseReason<E>): E | undefined => reason._tag === "Lost" ? reason.error : undefined
@@ -94,7 +90,7 @@ describe("backpressure", () => {
       yield* Effect.fork(Effect.forever(left.write(bytes(5))))
       assert.strictEqual(right.stats().bytesRead, 0)
       yield* right.pull
-      yield* settled
+      yield* settle
       assert.isAtMost(right.stats().unread, 28)
       assert.isAtLeast(right.stats().unread, 20)
     }))
@@ -103,11 +99,11 @@ describe("backpressure", () => {
     Effect.gen(function*() {
       const [left, right] = yield* MemoryTransport.pair({ capacity: 0, readBufferSize: 0, maxChunkSize: 1 })
       yield* left.write(counting(10))
-      yield* settled
+      yield* settle
       assert.strictEqual(left.stats().bytesWritten, 0)
       for (let pulled = 1; pulled <= 10; pulled++) {
         yield* right.pull
-        yield* settled
+        yield* settle
         assert.strictEqual(left.stats().bytesWritten, pulled)
         assert.strictEqual(left.stats().buffered, 10 - pulled)
       }
@@ -119,7 +115,7 @@ describe("backpressure", () => {
       yield* left.write(counting(6))
       const flushing = yield* forked(left.flush)
       yield* right.pull
-      yield* settled
+      yield* settle
       assert.isNull(flushing.unsafePoll())
       yield* right.pull
       yield* Fiber.join(flushing)
@@ -171,7 +167,7 @@ describe("ending", () => {
     Effect.gen(function*() {
       const [left] = yield* MemoryTransport.pair({ capacity: 3 })
       yield* left.write(bytes(10))
-      yield* settled
+      yield* settle
       yield* left.abort
       assert.deepInclude(lossOf(yield* left.closed), { bytesWritten: 3, bytesUnsent: 7, phase: "open" })
     }))
@@ -232,7 +228,7 @@ describe("deadlines", () => {
       const [left] = yield* MemoryTransport.pair({ lingerTimeout: "3 seconds" })
       const closing = yield* forked(left.close)
       yield* TestClock.adjust(2999)
-      yield* settled
+      yield* settle
       assert.isNull(closing.unsafePoll())
       yield* TestClock.adjust(1)
       yield* Fiber.join(closing)
@@ -245,7 +241,7 @@ describe("deadlines", () => {
       yield* left.write(bytes(10))
       const closing = yield* forked(left.close)
       yield* TestClock.adjust(2999)
-      yield* settled
+      yield* settle
       assert.isNull(closing.unsafePoll())
       yield* TestClock.adjust(1)
       yield* Fiber.join(closing)
@@ -411,7 +407,7 @@ describe("latency", () => {
       ([left, right]) => Effect.addFinalizer(() => Effect.zipRight(left.abort, right.abort))
     )
 
-  const passing = (duration: number) => Effect.zipRight(TestClock.adjust(duration), settled)
+  const passing = (duration: number) => Effect.zipRight(TestClock.adjust(duration), settle)
 
   it.scoped("bytes and the end arrive after it, exactly", () =>
     Effect.gen(function*() {
@@ -457,7 +453,7 @@ describe("latency", () => {
       const [left, right] = yield* MemoryTransport.pair({ latency: 10, capacity: 1 })
       const seen = yield* collected(right)
       yield* left.write(ascii("ab"))
-      yield* settled
+      yield* settle
       yield* left.abort
       assert.deepInclude(lossOf(yield* left.closed), { _tag: "ConnectionAborted", bytesWritten: 1, bytesUnsent: 1 })
       yield* passing(9)
@@ -513,7 +509,7 @@ describe("latency", () => {
     Effect.gen(function*() {
       const [left, right] = yield* MemoryTransport.pair({ latency: 50, lingerTimeout: 10 })
       yield* left.write(ascii("unread"))
-      yield* settled
+      yield* settle
       const closing = yield* forked(right.close)
       yield* passing(10)
       yield* Fiber.join(closing)
@@ -557,11 +553,11 @@ describe("latency", () => {
         const [left, right] = yield* MemoryTransport.pair({ latency: "1 hour" })
         for (const letter of "abc") {
           yield* left.write(ascii(letter))
-          yield* settled
+          yield* settle
         }
         assert.strictEqual(armed(), 1)
         yield* right.write(ascii("d"))
-        yield* settled
+        yield* settle
         assert.strictEqual(armed(), 2)
         yield* Effect.all([left.abort, right.abort])
         assert.strictEqual(armed(), 0)
@@ -574,7 +570,7 @@ describe("latency", () => {
       const { armed, clock } = countedTimers()
       const [left, right] = yield* Effect.withClock(MemoryTransport.pair({ latency: 0, chunks: { seed: 1 } }), clock)
       yield* left.write(ascii("a"))
-      yield* settled
+      yield* settle
       assert.strictEqual(armed(), 0)
       yield* right.pull
     }))

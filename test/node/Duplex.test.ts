@@ -9,9 +9,8 @@ import * as childProcess from "node:child_process"
 import * as stream from "node:stream"
 import * as Address from "../../src/Address.ts"
 import * as Duplex from "../../src/node/Duplex.ts"
+import { ascii } from "../support/bytes.ts"
 import * as Peer from "../support/peer.ts"
-
-const bytes = (text: string) => new TextEncoder().encode(text)
 
 const pair = (): { readonly ours: stream.Duplex; readonly theirs: stream.Duplex } => {
   const [ours, theirs] = stream.duplexPair()
@@ -33,8 +32,8 @@ describe("a transport of a Duplex", () => {
       const transport = yield* Duplex.from(ours)
       assert.strictEqual(transport.unsafeHandle, ours)
       const received = yield* Effect.fork(collect(theirs))
-      yield* transport.write(bytes("one "))
-      yield* transport.writeAll([bytes("two "), bytes("three")])
+      yield* transport.write(ascii("one "))
+      yield* transport.writeAll([ascii("two "), ascii("three")])
       yield* transport.closeWrite
       assert.strictEqual((yield* Fiber.join(received)).toString(), "one two three")
       theirs.end("answer")
@@ -86,7 +85,7 @@ describe("a transport of a Duplex", () => {
       yield* collect(ours)
       const transport = yield* Duplex.from(ours)
       assert.isNull(yield* transport.pull)
-      yield* transport.write(bytes("and its answer"))
+      yield* transport.write(ascii("and its answer"))
       yield* Effect.fork(transport.closeWrite)
       assert.strictEqual((yield* collect(theirs)).toString(), "and its answer")
     }))
@@ -120,7 +119,7 @@ describe("a transport of a Duplex", () => {
         assert.strictEqual<string | undefined>(reason.error._tag, tag)
         assert.strictEqual(reason.error.cause, cause)
         assert.strictEqual(yield* Effect.flip(transport.pull), reason.error)
-        assert.strictEqual(yield* Effect.flip(transport.write(bytes("x"))), reason.error)
+        assert.strictEqual(yield* Effect.flip(transport.write(ascii("x"))), reason.error)
       }
     }))
 

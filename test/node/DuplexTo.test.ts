@@ -14,11 +14,10 @@ import { ConnectionReset } from "../../src/ConnectionError.ts"
 import * as MemoryTransport from "../../src/memory/MemoryTransport.ts"
 import * as Duplex from "../../src/node/Duplex.ts"
 import * as IdleTimeout from "../../src/policy/IdleTimeout.ts"
+import { ascii } from "../support/bytes.ts"
 import { Authority } from "../support/certificates.ts"
 import { tcpPair } from "../support/pairs.ts"
 import * as Peer from "../support/peer.ts"
-
-const bytes = (text: string) => new TextEncoder().encode(text)
 
 const pair = (options: MemoryTransport.PairOptions = {}) =>
   Effect.flatMap(
@@ -46,7 +45,7 @@ describe("a Duplex of a transport", () => {
       duplex.end("two")
       assert.strictEqual((yield* Peer.readAll(peer)).toString(), "one two")
       const closed = yield* Effect.fork(event(duplex, "close"))
-      yield* peer.write(bytes("answer"))
+      yield* peer.write(ascii("answer"))
       yield* peer.closeWrite
       assert.strictEqual((yield* collect(duplex)).toString(), "answer")
       yield* Fiber.join(closed)
@@ -101,7 +100,7 @@ describe("a Duplex of a transport", () => {
     Effect.gen(function*() {
       const { duplex, peer, transport } = yield* pair()
       duplex.write("sent")
-      yield* peer.write(bytes("unread"))
+      yield* peer.write(ascii("unread"))
       duplex.destroy()
       const closed = yield* Effect.fork(event(duplex, "close"))
       assert.strictEqual((yield* Peer.readAll(peer)).toString(), "sent")
@@ -132,11 +131,11 @@ describe("a Duplex of a transport", () => {
       const { duplex, peer } = yield* pair()
       const chunks = duplex[Symbol.asyncIterator]()
       const next = Effect.promise(async () => String((await chunks.next()).value))
-      yield* peer.write(bytes("one"))
+      yield* peer.write(ascii("one"))
       assert.strictEqual(yield* next, "one")
-      yield* peer.write(bytes("two"))
+      yield* peer.write(ascii("two"))
       yield* Peer.turns(1)
-      yield* peer.write(bytes("three"))
+      yield* peer.write(ascii("three"))
       yield* Peer.turns(1)
       yield* peer.abort
       yield* Peer.turns(3)
@@ -163,7 +162,7 @@ describe("a Duplex of a transport", () => {
       const [left, peer] = yield* MemoryTransport.pair()
       const duplex = yield* Duplex.to(yield* IdleTimeout.make({ duration: "1 minute" })(left))
       duplex.once("data", () => duplex.pause())
-      yield* peer.writeAll([bytes("read"), bytes("unread")])
+      yield* peer.writeAll([ascii("read"), ascii("unread")])
       const closed = yield* Effect.fork(event(duplex, "close"))
       yield* TestClock.adjust("1 minute")
       yield* Fiber.join(closed)
@@ -193,11 +192,11 @@ describe("a Duplex of a transport", () => {
       process.removeAllListeners("uncaughtException")
       const uncaught = yield* Effect.fork(event(process, "uncaughtException"))
       yield* Effect.yieldNow()
-      yield* peer.write(bytes("one"))
+      yield* peer.write(ascii("one"))
       const [error] = yield* Fiber.join(uncaught)
       listeners.forEach((listener) => process.on("uncaughtException", listener))
       assert.propertyVal(error, "message", "of a listener")
-      yield* peer.write(bytes("two"))
+      yield* peer.write(ascii("two"))
       yield* peer.closeWrite
       yield* event(duplex, "end")
       assert.deepStrictEqual(seen, ["one", "two"])
@@ -211,7 +210,7 @@ describe("a Duplex of a transport", () => {
       duplex.setTimeout(1000)
       assert.strictEqual(duplex.timeout, 1000)
       yield* TestClock.adjust(999)
-      yield* peer.write(bytes("x"))
+      yield* peer.write(ascii("x"))
       yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
       yield* TestClock.adjust(999)
       assert.strictEqual(timeouts, 0)
@@ -286,7 +285,7 @@ describe("node:http over transports", () => {
       const server = yield* serving((_, response) => response.end("x"))
       server.keepAliveTimeout = 1
       const { client } = yield* dial(server)
-      yield* client.write(bytes("GET / HTTP/1.1\r\nhost: memory\r\n\r\n"))
+      yield* client.write(ascii("GET / HTTP/1.1\r\nhost: memory\r\n\r\n"))
       const all = yield* Peer.readAll(client)
       assert.match(all.toString(), /^HTTP\/1.1 200 OK\r\n/)
     }))
@@ -299,7 +298,7 @@ describe("node:http over transports", () => {
         )
         Effect.runFork(Effect.scoped(Effect.gen(function*() {
           const { client } = yield* dial(server)
-          yield* client.write(bytes("GET / HTTP/1.1\r\nhost: memory\r\n\r\n"))
+          yield* client.write(ascii("GET / HTTP/1.1\r\nhost: memory\r\n\r\n"))
           yield* Peer.turns(5)
           yield* client.abort
         })))

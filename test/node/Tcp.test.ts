@@ -9,19 +9,13 @@ import * as fs from "node:fs"
 import * as net from "node:net"
 import * as Address from "../../src/Address.ts"
 import * as Tcp from "../../src/node/Tcp.ts"
+import { ascii } from "../support/bytes.ts"
 import * as Peer from "../support/peer.ts"
-
-const bytes = (text: string) => new TextEncoder().encode(text)
-
-const asTcp = (address: Address.Address): Address.TcpAddress => {
-  assert.strictEqual(address._tag, "TcpAddress")
-  return address as Address.TcpAddress
-}
 
 /** An address of the loopback at which nobody listens any more. */
 const vacant = Effect.map(
   Effect.scoped(Tcp.listen(Address.tcp("127.0.0.1", 0))),
-  ({ address }) => asTcp(address)
+  ({ address }) => Peer.asTcp(address)
 )
 
 /** A server that has stopped before it accepted anybody: beyond its backlog, a connect gets no answer. */
@@ -82,7 +76,7 @@ describe("a TCP connect", () => {
     Effect.gen(function*() {
       const listener = yield* Tcp.listen(Address.tcp("127.0.0.1", 0))
       const other = yield* Tcp.listen(Address.tcp("127.0.0.2", 0))
-      const error = yield* failure(asTcp(listener.address), asTcp(other.address))
+      const error = yield* failure(Peer.asTcp(listener.address), Peer.asTcp(other.address))
       assert.deepInclude(error, { _tag: "BindFailed", code: "EADDRINUSE" })
       assert.strictEqual((error as { readonly localAddress: unknown }).localAddress, other.address)
       assert.include(error.message, Address.format(other.address))
@@ -94,7 +88,7 @@ describe("a TCP connect", () => {
       const listener = yield* Tcp.listen(Address.tcp("127.0.0.1", 0))
       // Only bound, never dialled: a documentation address (RFC 5737).
       for (const port of [0, 40_000]) {
-        const error = yield* failure(asTcp(listener.address), Address.tcp("198.51.100.1", port))
+        const error = yield* failure(Peer.asTcp(listener.address), Address.tcp("198.51.100.1", port))
         assert.deepInclude(error, { _tag: "BindFailed", code: "EADDRNOTAVAIL" })
       }
       assert.strictEqual(listener.stats().connected, 0)
@@ -103,7 +97,7 @@ describe("a TCP connect", () => {
   it.scopedLive("A2 from an address of the other family is BindFailed", () =>
     Effect.gen(function*() {
       const listener = yield* Tcp.listen(Address.tcp("127.0.0.1", 0))
-      const error = yield* failure(asTcp(listener.address), Address.tcp("::1", 0))
+      const error = yield* failure(Peer.asTcp(listener.address), Address.tcp("::1", 0))
       assert.strictEqual(error._tag, "BindFailed")
     }))
 
@@ -125,7 +119,9 @@ describe("a TCP connect", () => {
       server.on("connection", (socket) => socket.destroy())
       const before = yield* Peer.sockets
       for (let index = 0; index < 100; index++) {
-        const connecting = yield* Effect.fork(Effect.scoped(Effect.zipRight(Tcp.connect(asTcp(address)), Effect.never)))
+        const connecting = yield* Effect.fork(
+          Effect.scoped(Effect.zipRight(Tcp.connect(Peer.asTcp(address)), Effect.never))
+        )
         if (index % 10 < 5) { for (let yields = 0; yields < index % 5; yields++) yield* Effect.yieldNow() }
         else yield* Peer.turns(index % 5)
         yield* Fiber.interrupt(connecting)
@@ -143,7 +139,7 @@ describe("a TCP connect", () => {
       const other = yield* Tcp.listen(Address.tcp("127.0.0.2", 0))
       const before = yield* Peer.sockets
       for (let index = 0; index < 1000; index++) {
-        const error = yield* failure(address, index % 2 === 0 ? undefined : asTcp(other.address))
+        const error = yield* failure(address, index % 2 === 0 ? undefined : Peer.asTcp(other.address))
         assert.strictEqual(error._tag, index % 2 === 0 ? "ConnectionRefused" : "BindFailed")
       }
       yield* Peer.eventually(() => Peer.openSockets() <= before)
@@ -210,7 +206,7 @@ describe("a TCP listen", () => {
       const { transport } = yield* Peer.accepted("tcp", { highWaterMark: 10 })
       yield* transport.write(Peer.pattern(32 * 1024 * 1024))
       assert.isFalse(
-        yield* Effect.isSuccess(Effect.timeoutFail(transport.write(bytes("x")), {
+        yield* Effect.isSuccess(Effect.timeoutFail(transport.write(ascii("x")), {
           duration: 0,
           onTimeout: () => "suspended"
         }))

@@ -32,9 +32,7 @@ const all = <A, E, R, A2, E2, R2>(left: Effect.Effect<A, E, R>, right: Effect.Ef
 
 const isPastCore = ({ unsafeHandle }: Transport.Transport) => driverOf(unsafeHandle as Socket)!.receiver !== undefined
 
-const suite = has("openssl") ? describe : describe.skip
-
-suite("TLS (skipped: openssl is not installed)", () => {
+describe.skipIf(!has("openssl"))("TLS (skipped: openssl is not installed)", () => {
   const authority = new Authority("authority")
   const localhost = authority.issue("localhost", ["DNS:localhost", "IP:127.0.0.1"])
   const serverContext = Effect.runSync(Tls.context({ identity: localhost }))

@@ -29,9 +29,7 @@ type Layer = (
   transport: Transport.Transport
 ) => Effect.Effect<Secured, Tls.TlsError | ConnectionLost, Scope.Scope>
 
-const suite = has("openssl") ? describe : describe.skip
-
-suite("TLS on sockets (skipped: openssl is not installed)", () => {
+describe.skipIf(!has("openssl"))("TLS on sockets (skipped: openssl is not installed)", () => {
   const authority = new Authority("authority")
   const localhost = authority.issue("localhost", ["DNS:localhost"])
   const context = Effect.runSync(Tls.context({ identity: localhost, trustRoots: authority.root.certificate }))

@@ -12,11 +12,9 @@ const limited = Effect.gen(function*() {
   return { peer, transport: yield* Deadline.make({ duration: "1 minute" })(carrier) }
 })
 
-const inTime = <A, E>(program: Effect.Effect<A, E>) => VirtualClock.run(program)
-
 describe("Deadline", () => {
   it.live("ends the connection in time, whatever moves", () =>
-    inTime(Effect.scoped(Effect.gen(function*() {
+    VirtualClock.run(Effect.scoped(Effect.gen(function*() {
       const { peer, transport } = yield* limited
       yield* Effect.fork(Effect.forever(Effect.zipRight(Effect.sleep("1 second"), peer.write(new Uint8Array(1)))))
       const failure = yield* Effect.flip(Effect.forever(transport.pull))
@@ -30,7 +28,7 @@ describe("Deadline", () => {
   it.live("is over with a close, which has deadlines of its own", () =>
     Effect.gen(function*() {
       const before = yield* rootFibers
-      yield* inTime(Effect.scoped(Effect.gen(function*() {
+      yield* VirtualClock.run(Effect.scoped(Effect.gen(function*() {
         const { transport } = yield* limited
         yield* Effect.sleep("59 seconds")
         yield* transport.close

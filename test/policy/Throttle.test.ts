@@ -12,10 +12,10 @@ import * as NetworkLayer from "../../src/NetworkLayer.ts"
 import * as IdleTimeout from "../../src/policy/IdleTimeout.ts"
 import * as Throttle from "../../src/policy/Throttle.ts"
 import type { Transport } from "../../src/Transport.ts"
+import * as VirtualClock from "../../src/testing/VirtualClock.ts"
 import { counting as carrierThatCounts } from "../cost/carrier.ts"
 import { ascii, bytes, counting, joined, text } from "../support/bytes.ts"
 import { rootFibers, schedulerThatCounts, settle } from "../support/fibers.ts"
-import { inSteppingTime } from "../support/steppingClock.ts"
 
 const throttled = (options: Throttle.ThrottleOptions, pair: MemoryTransport.PairOptions = {}) =>
   Effect.gen(function*() {
@@ -104,8 +104,9 @@ describe("the bound", () => {
     "holds for what the carrier is given, in every window, however the peer pauses",
     [traffic, FastCheck.integer({ min: 256, max: 5000 }), pauses],
     ([{ burst, rate, steps }, capacity, pauses]) =>
-      inSteppingTime((clock) =>
-        Effect.gen(function*() {
+      VirtualClock.run(
+        Effect.scoped(Effect.gen(function*() {
+          const clock = yield* Effect.clock
           const [carrier, peer] = yield* MemoryTransport.pair({
             capacity,
             highWaterMark: capacity,
@@ -124,7 +125,7 @@ describe("the bound", () => {
           yield* Effect.zip(loop, writeSchedule(transport, steps), { concurrent: true })
           assertWithin(given, rate, burst)
           assert.deepStrictEqual(joined(seen.map(({ chunk }) => chunk)), written(steps))
-        })
+        }))
       ),
     { fastCheck: { numRuns: 40, interruptAfterTimeLimit: 15_000 } }
   )
@@ -133,14 +134,14 @@ describe("the bound", () => {
     "holds for what the consumer reads, in every window, however it pauses",
     [traffic, FastCheck.integer({ min: 1, max: 5000 }), pauses],
     ([{ burst, rate, steps }, maxChunkSize, pauses]) =>
-      inSteppingTime(() =>
-        Effect.gen(function*() {
+      VirtualClock.run(
+        Effect.scoped(Effect.gen(function*() {
           const { peer, transport } = yield* throttled({ read: { bytesPerSecond: rate, burst } }, { maxChunkSize })
           const { loop, seen } = record(transport, pauses)
           yield* Effect.zip(loop, writeSchedule(peer, steps), { concurrent: true })
           assertWithin(seen, rate, burst)
           assert.deepStrictEqual(joined(seen.map(({ chunk }) => chunk)), written(steps))
-        })
+        }))
       ),
     { fastCheck: { numRuns: 40, interruptAfterTimeLimit: 15_000 } }
   )
@@ -170,8 +171,9 @@ describe("the bound", () => {
     "is reached, but for a piece of a twentieth of a second",
     [enough, FastCheck.boolean()],
     ([limit, reading]) =>
-      inSteppingTime((clock) =>
-        Effect.gen(function*() {
+      VirtualClock.run(
+        Effect.scoped(Effect.gen(function*() {
+          const clock = yield* Effect.clock
           const { burst, rate, size } = limit
           const options = { [reading ? "read" : "write"]: { bytesPerSecond: rate, burst } }
           const { peer, transport } = yield* throttled(options, { capacity: 1e9, highWaterMark: 1e9 })
@@ -181,7 +183,7 @@ describe("the bound", () => {
           const least = Math.max(0, size - burst) / rate * 1000
           assert.isAtLeast(clock.unsafeCurrentTimeMillis(), least)
           assert.isAtMost(clock.unsafeCurrentTimeMillis(), least + 51 + 1000 / rate)
-        })
+        }))
       ),
     { fastCheck: { numRuns: 40, interruptAfterTimeLimit: 15_000 } }
   )

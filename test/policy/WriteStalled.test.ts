@@ -13,11 +13,9 @@ const limited = Effect.gen(function*() {
   return { peer, transport: yield* WriteStalled.make({ duration: "10 seconds" })(carrier) }
 })
 
-const inTime = <A, E>(program: Effect.Effect<A, E>) => VirtualClock.run(program)
-
 describe("WriteStalled", () => {
   it.live("ends a connection whose peer takes nothing, after the duration and at most a quarter more", () =>
-    inTime(Effect.scoped(Effect.gen(function*() {
+    VirtualClock.run(Effect.scoped(Effect.gen(function*() {
       const { transport } = yield* limited
       yield* Effect.sleep("1 minute")
       yield* transport.write(new Uint8Array(1000))
@@ -32,7 +30,7 @@ describe("WriteStalled", () => {
     }))))
 
   it.live("ends it in that time whenever the bytes are written", () =>
-    inTime(Effect.forEach([0, 1, 1250, 2499], (millis) =>
+    VirtualClock.run(Effect.forEach([0, 1, 1250, 2499], (millis) =>
       Effect.scoped(Effect.gen(function*() {
         const { transport } = yield* limited
         yield* Effect.sleep(millis)
@@ -44,7 +42,7 @@ describe("WriteStalled", () => {
       })))))
 
   it.live("lets a slow peer be, however slow", () =>
-    inTime(Effect.scoped(Effect.gen(function*() {
+    VirtualClock.run(Effect.scoped(Effect.gen(function*() {
       const { peer, transport } = yield* limited
       const sending = yield* Effect.fork(Effect.zipRight(transport.write(new Uint8Array(1000)), transport.flush))
       for (let bytes = 0; bytes < 1000;) {
@@ -56,7 +54,7 @@ describe("WriteStalled", () => {
     }))))
 
   it.live("lets a connection be that has nothing to write", () =>
-    inTime(Effect.scoped(Effect.gen(function*() {
+    VirtualClock.run(Effect.scoped(Effect.gen(function*() {
       const { peer, transport } = yield* limited
       yield* Effect.sleep("1 hour")
       yield* transport.write(new Uint8Array(1))
@@ -64,7 +62,7 @@ describe("WriteStalled", () => {
     }))))
 
   it.live("starts anew with each time that bytes wait", () =>
-    inTime(Effect.scoped(Effect.gen(function*() {
+    VirtualClock.run(Effect.scoped(Effect.gen(function*() {
       const { peer, transport } = yield* limited
       for (let round = 0; round < 5; round++) {
         yield* transport.write(new Uint8Array(1000))
@@ -78,7 +76,7 @@ describe("WriteStalled", () => {
   it.live("leaves nothing, and close has deadlines of its own", () =>
     Effect.gen(function*() {
       const before = yield* rootFibers
-      yield* inTime(Effect.scoped(Effect.gen(function*() {
+      yield* VirtualClock.run(Effect.scoped(Effect.gen(function*() {
         const { transport } = yield* limited
         yield* transport.write(new Uint8Array(1000))
         yield* Effect.sleep("8 seconds")

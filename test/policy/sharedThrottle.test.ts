@@ -9,8 +9,6 @@ import * as Throttle from "../../src/policy/Throttle.ts"
 import * as VirtualClock from "../../src/testing/VirtualClock.ts"
 import { rootFibers } from "../support/fibers.ts"
 
-const inTime = <A, E>(program: Effect.Effect<A, E>) => VirtualClock.run(program)
-
 interface Passed {
   readonly at: number
   readonly bytes: number
@@ -61,7 +59,7 @@ describe("a rate that is shared", () => {
             Throttle.share({ bytesPerSecond, burst }),
             (all) => read([all], connections, 2)
           )
-          const passed = await Effect.runPromise(inTime(program))
+          const passed = await Effect.runPromise(VirtualClock.run(program))
           let over = 0
           for (let from = 0; from < passed.length; from++) {
             let bytes = 0
@@ -79,7 +77,7 @@ describe("a rate that is shared", () => {
     ))
 
   it.live("gives everybody its turn", () =>
-    inTime(Effect.gen(function*() {
+    VirtualClock.run(Effect.gen(function*() {
       const all = yield* Throttle.share(100_000)
       const passed = yield* read([all], 10, 10)
       for (let connection = 0; connection < 10; connection++) {
@@ -88,14 +86,14 @@ describe("a rate that is shared", () => {
     })))
 
   it.live("holds beside a connection's own", () =>
-    inTime(Effect.gen(function*() {
+    VirtualClock.run(Effect.gen(function*() {
       const all = yield* Throttle.share(100_000)
       assert.closeTo(sum(yield* read([20_000, all], 1, 10)), 200_000, 5000)
       assert.closeTo(sum(yield* read([20_000, all], 20, 10)), 1_000_000, 20_000)
     })))
 
   it.live("who asks while others wait comes after them, though there is enough for it", () =>
-    inTime(
+    VirtualClock.run(
       Effect.gen(function*() {
         const all = yield* Throttle.share({ bytesPerSecond: 1000, burst: 1000 })
         const order: Array<string> = []
@@ -118,7 +116,7 @@ describe("a rate that is shared", () => {
     ))
 
   it.live("loses nothing to a connection that goes away while it waits for its turn", () =>
-    inTime(
+    VirtualClock.run(
       Effect.gen(function*() {
         const all = yield* Throttle.share({ bytesPerSecond: 1000, burst: 1000 })
         const [carrier, peer] = yield* MemoryTransport.pair({ lingerTimeout: 0 })
@@ -136,7 +134,7 @@ describe("a rate that is shared", () => {
     ))
 
   it.live("gives back what a connection was granted that goes away at that moment", () =>
-    inTime(
+    VirtualClock.run(
       Effect.gen(function*() {
         const all = yield* Throttle.share({ bytesPerSecond: 1000, burst: 1000 })
         const leave = yield* Effect.forEach([2000, 10], (bytes) => leaving(all, bytes))
@@ -153,7 +151,7 @@ describe("a rate that is shared", () => {
     ))
 
   it.live("who asks for little does not wait for the turn of one that has gone away", () =>
-    inTime(
+    VirtualClock.run(
       Effect.gen(function*() {
         const all = yield* Throttle.share({ bytesPerSecond: 1000, burst: 1000 })
         const leave = yield* leaving(all, 2000)
@@ -169,7 +167,7 @@ describe("a rate that is shared", () => {
     ))
 
   it.live("a connection whose peer does not read takes nothing from the others, and saves nothing up", () =>
-    inTime(
+    VirtualClock.run(
       Effect.gen(function*() {
         const all = yield* Throttle.share({ bytesPerSecond: 1000, burst: 1000 })
         const held = yield* Effect.forEach(Array.from({ length: 10 }), () =>
@@ -202,7 +200,7 @@ describe("a rate that is shared", () => {
   it.live("leaves nothing", () =>
     Effect.gen(function*() {
       const before = yield* rootFibers
-      yield* inTime(Effect.flatMap(Throttle.share(10_000), (all) => read([all], 3, 2)))
+      yield* VirtualClock.run(Effect.flatMap(Throttle.share(10_000), (all) => read([all], 3, 2)))
       assert.strictEqual(yield* rootFibers, before)
     }))
 

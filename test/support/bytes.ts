@@ -1,4 +1,5 @@
 import * as FastCheck from "effect/FastCheck"
+import { createHash } from "node:crypto"
 
 /** The bytes of an ASCII text. */
 export const ascii = (text: string): Uint8Array => new TextEncoder().encode(text)
@@ -14,6 +15,12 @@ export const joined = (chunks: Iterable<Uint8Array>): Uint8Array => new Uint8Arr
 
 export const text = (chunks: Uint8Array | Iterable<Uint8Array>): string =>
   new TextDecoder().decode(chunks instanceof Uint8Array ? chunks : joined(chunks))
+
+export const sha256 = (...chunks: ReadonlyArray<Uint8Array>): string => {
+  const hash = createHash("sha256")
+  for (const chunk of chunks) hash.update(chunk)
+  return hash.digest("hex")
+}
 
 /** Chunks, also empty ones, and few different byte values, so that delimiters and coincidences come up. */
 export const chunks: FastCheck.Arbitrary<Array<Uint8Array>> = FastCheck.array(

@@ -43,6 +43,14 @@ const plain = <Frame, E>({ failure, frames }: Codec.End<Frame, E>) => ({
 
 const fieldsOf = (failure: unknown): Record<string, unknown> => ({ ...failure as object })
 
+// The failures, as such records.
+
+export const tooLong = (limit: number, length?: number) => ({ _tag: "FrameTooLong", limit, length })
+
+export const truncated = (held: number) => ({ _tag: "FrameTruncated", held })
+
+export const invalid = (reason: string) => ({ _tag: "InvalidFrame", reason })
+
 /** The bytes of the frames. */
 export const encoded = <In, E>(codec: Codec.Encoder<In, E>, ...frames: ReadonlyArray<In>): Uint8Array =>
   Either.getOrThrowWith(codec.encode(frames), (failure) => new Error(`it cannot be encoded: ${String(failure)}`))

@@ -189,6 +189,12 @@ export const listen = (
       })
   )
 
+/** The address of a carrier that has to be TCP. */
+export const asTcp = (address: Address.Address): Address.TcpAddress => {
+  assert.strictEqual(address._tag, "TcpAddress")
+  return address as Address.TcpAddress
+}
+
 export type Carrier = "tcp" | "unix"
 
 export const carriers: ReadonlyArray<Carrier> = ["tcp", "unix"]

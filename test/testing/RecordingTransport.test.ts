@@ -10,9 +10,7 @@ import { sweep } from "../../src/testing/InterruptSweep.ts"
 import * as RecordingTransport from "../../src/testing/RecordingTransport.ts"
 import type * as Transport from "../../src/Transport.ts"
 import { ascii, bytes, counting, text } from "../support/bytes.ts"
-import { rootFibers, settle } from "../support/fibers.ts"
-
-const forked = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.zipLeft(Effect.fork(effect), settle)
+import { forked, rootFibers, settle } from "../support/fibers.ts"
 
 const written = ({ writes }: RecordingTransport.RecordingTransport) => writes().map((chunks) => chunks.map(text))
 

@@ -20,7 +20,7 @@ import * as Transcript from "../../src/testing/Transcript.ts"
 import * as VirtualClock from "../../src/testing/VirtualClock.ts"
 import * as Transport from "../../src/Transport.ts"
 import { ascii, bytes, counting, cuts, text } from "../support/bytes.ts"
-import { rootFibers, settle } from "../support/fibers.ts"
+import { forked, rootFibers, settle } from "../support/fibers.ts"
 import { has, run } from "../support/tool.ts"
 
 /** What happened, short. */
@@ -40,8 +40,6 @@ const recorded = (options: MemoryTransport.PairOptions = {}) =>
     const { transcript, transport } = yield* Transcript.record(left)
     return { transport, peer: right, transcript, carrier: left }
   })
-
-const forked = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.zipLeft(Effect.fork(effect), settle)
 
 describe("record", () => {
   it.scoped("notes writes as they are accepted and input as it is pulled, with their times and ends", () =>

@@ -18,7 +18,7 @@ import * as NodeNetwork from "../../src/node/NodeNetwork.ts"
 import * as SimNetwork from "../../src/testing/SimNetwork.ts"
 import type { CloseReason, Transport } from "../../src/Transport.ts"
 import { ascii, text } from "../support/bytes.ts"
-import { pattern, readAll } from "../support/peer.ts"
+import { asTcp, pattern, readAll } from "../support/peer.ts"
 
 const KiB = 1024
 const MiB = 1024 * KiB
@@ -74,11 +74,6 @@ const connectTo = (listener: Listener, options?: Network.ConnectOptions) =>
 
 const joined = (options?: Network.ListenOptions) =>
   Effect.flatMap(listen(options), (listener) => connectTo(listener, options))
-
-const asTcp = (address: Address.Address): Address.TcpAddress => {
-  if (address._tag !== "TcpAddress") return assert.fail(`${Address.format(address)} is no TCP address`)
-  return address
-}
 
 const portOf = (address: Address.Address): number => asTcp(address).port
 

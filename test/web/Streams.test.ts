@@ -7,10 +7,9 @@ import * as Address from "../../src/Address.ts"
 import { ConnectionReset } from "../../src/ConnectionError.ts"
 import * as MemoryTransport from "../../src/memory/MemoryTransport.ts"
 import * as Streams from "../../src/web/Streams.ts"
+import { ascii } from "../support/bytes.ts"
 import { settle } from "../support/fibers.ts"
 import * as Peer from "../support/peer.ts"
-
-const bytes = (text: string) => new TextEncoder().encode(text)
 
 const pair = (options: MemoryTransport.PairOptions = {}) =>
   Effect.flatMap(
@@ -26,11 +25,11 @@ describe("streams of a transport", () => {
     Effect.gen(function*() {
       const { peer, readable, transport, writable } = yield* pair()
       const writer = writable.getWriter()
-      void writer.write(bytes("one "))
-      void writer.write(bytes("two"))
+      void writer.write(ascii("one "))
+      void writer.write(ascii("two"))
       void writer.close()
       assert.strictEqual((yield* Peer.readAll(peer)).toString(), "one two")
-      yield* peer.write(bytes("answer"))
+      yield* peer.write(ascii("answer"))
       yield* peer.closeWrite
       const answer = yield* Effect.promise(() => new Response(readable).text())
       assert.strictEqual(answer, "answer")
@@ -74,16 +73,16 @@ describe("streams of a transport", () => {
       const { peer, readable, writable } = yield* pair()
       const [reader, writer] = [readable.getReader(), writable.getWriter()]
       const first = reader.read()
-      yield* peer.write(bytes("one"))
+      yield* peer.write(ascii("one"))
       assert.strictEqual(new TextDecoder().decode((yield* Effect.promise(() => first)).value), "one")
-      yield* peer.write(bytes("two"))
+      yield* peer.write(ascii("two"))
       yield* Peer.turns(2)
       yield* peer.abort
       const lost = yield* rejection(writer.closed)
       assert.instanceOf(lost, ConnectionReset)
       assert.strictEqual(new TextDecoder().decode((yield* Effect.promise(() => reader.read())).value), "two")
       assert.strictEqual(yield* rejection(reader.read()), lost)
-      assert.strictEqual(yield* rejection(writer.write(bytes("x"))), lost)
+      assert.strictEqual(yield* rejection(writer.write(ascii("x"))), lost)
     }))
 
   it.scopedLive("abort the transport when the writable one is aborted, or is given what is no bytes", () =>
@@ -168,7 +167,7 @@ describe("a transport of streams", () => {
       }
       const broken = new WritableStream({ write: () => Promise.reject(odd) })
       const transport = yield* Streams.from({ readable: new ReadableStream(), writable: broken })
-      yield* transport.write(bytes("x"))
+      yield* transport.write(ascii("x"))
       const reason = yield* transport.closed
       assert.isTrue(reason._tag === "Lost" && reason.error.cause === odd)
     }))
@@ -191,7 +190,7 @@ describe("a transport of streams", () => {
       yield* Effect.promise(() => readable.cancel())
       yield* settle
       assert.isTrue(transport.outgoing.isActive())
-      yield* transport.write(bytes("x"))
+      yield* transport.write(ascii("x"))
       const reason = yield* transport.closed
       assert.isTrue(reason._tag === "Lost" && reason.error._tag === "BrokenPipe")
     }))

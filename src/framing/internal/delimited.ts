@@ -7,7 +7,7 @@ import * as Either from "effect/Either"
 import type { Decoder, Encoder, End, Step } from "../../Codec.ts"
 import { failed } from "../../Codec.ts"
 import { FrameTooLong, InvalidFrame } from "../../FrameError.ts"
-import { append } from "../../internal/bytes.ts"
+import { append, nothing } from "../../internal/bytes.ts"
 import { scanned } from "../../internal/scanned.ts"
 import { Held } from "./held.ts"
 import { Refusal } from "./sized.ts"
@@ -134,8 +134,6 @@ export class Delimiters {
 // -----------------------------------------------------------------------------
 // decoding
 // -----------------------------------------------------------------------------
-
-const nothing = new Uint8Array(0)
 
 export const decoder = <Frame, E>(format: Format<Frame, E>): Decoder<Frame, E | FrameTooLong> =>
   new Delimited(format, Held.empty, 0, false)

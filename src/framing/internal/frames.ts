@@ -4,9 +4,7 @@
  * @internal
  */
 import type { Decoder } from "../../Codec.ts"
-import { append } from "../../internal/bytes.ts"
-
-const nothing = new Uint8Array(0)
+import { append, nothing } from "../../internal/bytes.ts"
 
 const none: ReadonlyArray<never> = []
 

@@ -167,10 +167,10 @@ export const walk = (bytes: Uint8Array, start: number, from: Walk, rules: Rules)
   return fault === undefined ? at - start : Walk.to(at - start, fault)
 }
 
-/** An item that is not there yet has one byte at least. */
 const tooLong = ({ maxLength }: Rules, length: number | undefined): FrameTooLong =>
   new FrameTooLong({ limit: maxLength, length })
 
+/** An item that is not there yet has one byte at least. */
 const needed = (bytes: Uint8Array, at: number): number => {
   if (at === bytes.length) return 1
   const head = heads[bytes[at]!]!

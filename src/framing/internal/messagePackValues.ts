@@ -6,6 +6,7 @@
 import type { Decoder, End, Step } from "../../Codec.ts"
 import { failed } from "../../Codec.ts"
 import { FrameTruncated, type InvalidFrame } from "../../FrameError.ts"
+import { nothing } from "../../internal/bytes.ts"
 import { Held } from "./held.ts"
 import * as MessagePack from "./messagePack.ts"
 
@@ -20,8 +21,6 @@ export type Read<Frame> = (
 ) => End<Frame, InvalidFrame>
 
 type Failure = MessagePack.Refusal | FrameTruncated
-
-const nothing = new Uint8Array(0)
 
 const none: ReadonlyArray<never> = []
 

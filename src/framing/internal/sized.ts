@@ -7,6 +7,7 @@ import * as Either from "effect/Either"
 import type { Decoder, Encoder, End, Step } from "../../Codec.ts"
 import { failed } from "../../Codec.ts"
 import { FrameTruncated } from "../../FrameError.ts"
+import { nothing } from "../../internal/bytes.ts"
 import { Held } from "./held.ts"
 
 /** A format, asked about the frame that begins at `at`, of which the bytes up to `end` are there. */
@@ -28,8 +29,6 @@ export class Refusal<E> {
     this.failure = failure
   }
 }
-
-const nothing = new Uint8Array(0)
 
 export const decoder = <Frame, E>(format: Format<Frame, E>): Decoder<Frame, E | FrameTruncated> =>
   new Sized(format, Held.empty, 1)

@@ -96,7 +96,7 @@ export const handling = <E, E2, E3, R>(
   handler: Handler<E2, R>,
   max: number,
   lost: (error: E) => E3,
-  begun: (unfinished: Unfinished<E2, R>) => void = () => {}
+  begun: (unfinished: Unfinished<E2, R>) => void
 ): Effect.Effect<void, E2 | E3, R> =>
   Effect.flatMap(Effect.runtime<R>(), (runtime) => {
     const unfinished = new Unfinished<E2, R>(runtime, max)

@@ -45,14 +45,11 @@ const readHeadroom = (limit: number): number => {
   }
 }
 
-export interface DescriptorWatch {
-  readonly accepted: () => void
-}
-
-export const make = (address: Address): Effect.Effect<DescriptorWatch, never, Scope.Scope> =>
+/** Gives what is to be called for each accepted connection. */
+export const make = (address: Address): Effect.Effect<() => void, never, Scope.Scope> =>
   Effect.gen(function*() {
     const limit = readLimit()
-    if (limit === undefined) return { accepted: () => {} }
+    if (limit === undefined) return () => {}
     const run = yield* FiberSet.makeRuntime<never>()
     let watching = false
     let short = false
@@ -86,12 +83,10 @@ export const make = (address: Address): Effect.Effect<DescriptorWatch, never, Sc
     )
     // Whoever makes it may do so uninterruptibly, and the runtime of the set keeps that: a close would wait out the interval.
     const annotated = Effect.interruptible(Effect.annotateLogs(watch, { listener: format(address) }))
-    return {
-      accepted: () => {
-        unseen = true
-        if (watching) return
-        watching = true
-        run(annotated)
-      }
+    return () => {
+      unseen = true
+      if (watching) return
+      watching = true
+      run(annotated)
     }
   })

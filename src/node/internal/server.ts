@@ -29,11 +29,11 @@ export interface Binding {
   readonly listen: net.ListenOptions | { readonly fd: number }
   /** What stands in errors, and for a UNIX socket in `Listener.address`. */
   readonly address: Address.Address
-  readonly ipv6Only: boolean
+  readonly ipv6Only?: boolean | undefined
   /** Runs once it listens, before anybody can connect. */
-  readonly publish: Effect.Effect<void, ListenError>
+  readonly publish?: Effect.Effect<void, ListenError>
   /** Runs when the address is let go. */
-  readonly unbind: Effect.Effect<void>
+  readonly unbind?: Effect.Effect<void>
 }
 
 /** What was really bound; Node knows no name of a UNIX socket that it adopted. */
@@ -58,7 +58,7 @@ const bind = (server: net.Server, binding: Binding, backlog = 511): Effect.Effec
     server.once("error", onError)
     try {
       // Beside the options: among those of a descriptor Node takes no notice of it.
-      server.listen({ ...binding.listen, ipv6Only: binding.ipv6Only }, backlog)
+      server.listen({ ...binding.listen, ipv6Only: binding.ipv6Only ?? false }, backlog)
     } catch (cause) {
       onError(cause)
     }
@@ -100,23 +100,23 @@ export const listen = (
           server.close()
           for (const connection of early) connection.destroy()
         }),
-        binding.unbind
+        binding.unbind ?? Effect.void
       )
       yield* Effect.onError(
-        Effect.zipRight(restore(bind(server, binding, options.backlog)), binding.publish),
+        Effect.zipRight(restore(bind(server, binding, options.backlog)), binding.publish ?? Effect.void),
         () => stop
       )
       const address = boundAddress(server, binding.address)
       const isUnix = address._tag === "UnixAddress"
       const settings = { ...binding.settings, kind: isUnix ? "unix" : "tcp" } as const
       const { listener, offer } = Listener.make({ address, maxPending: options.maxPending ?? 128, stop })
-      const watch = yield* DescriptorWatch.make(address)
+      const accepted = yield* DescriptorWatch.make(address)
       // Bound to one address, all connections have it: no getsockname(2) for each. A UNIX client is unnamed, and the kernel
       // does not tell its name if it has one.
       const local = Address.isUnspecified(address) ? undefined : address
       const remote = isUnix ? Address.unix("") : undefined
       accept = Turn.event((connection: net.Socket) => {
-        watch.accepted()
+        accepted()
         offer(socket.unsafeOpen(connection, settings, local, remote, clock))
       })
       for (const connection of early.splice(0)) accept(connection)

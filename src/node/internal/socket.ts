@@ -14,7 +14,7 @@ import { Duplex } from "node:stream"
 import * as Address from "../../Address.ts"
 import type { SystemFailure } from "../../ConnectionError.ts"
 import * as Driver from "../../Driver.ts"
-import { concat } from "../../internal/bytes.ts"
+import { concat, nothing } from "../../internal/bytes.ts"
 import * as Turn from "../../internal/turn.ts"
 import type * as Transport from "../../Transport.ts"
 import { driverOf, receive, StreamDriver } from "./streamDriver.ts"
@@ -31,8 +31,6 @@ export interface SocketSettings {
   readonly keepAlive: Duration.DurationInput | false
   readonly limits: Driver.ResolvedLimits
 }
-
-const nothing = new Uint8Array(0)
 
 /**
  * Up to so many bytes, many chunks are copied into one: that costs less than what Node does for each chunk of a writev

@@ -9,7 +9,7 @@ import { isTagged } from "effect/Predicate"
 import { Duplex } from "node:stream"
 import type { TLSSocket } from "node:tls"
 import { async } from "../../internal/async.ts"
-import { concat } from "../../internal/bytes.ts"
+import { concat, nothing } from "../../internal/bytes.ts"
 import type { Connection } from "../../internal/connection.ts"
 import * as Turn from "../../internal/turn.ts"
 import type { Transport } from "../../Transport.ts"
@@ -23,8 +23,6 @@ import { TlsRecords } from "./tlsRecords.ts"
 const held: Effect.Effect<void> = async(() => () => {})
 
 type Done = (error?: Error | null) => void
-
-const nothing = new Uint8Array(0)
 
 /** Never filled. */
 const none: Array<Uint8Array> = []

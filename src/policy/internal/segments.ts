@@ -4,10 +4,9 @@
  * @internal
  */
 import type { TcpAddress } from "../../Address.ts"
+import { nothing } from "../../internal/bytes.ts"
 import { handshakeOptions, maxPayload, tcpPacket } from "../../internal/tcpPacket.ts"
 import type { Passed } from "../Wiretap.ts"
-
-const nothing: Uint8Array = new Uint8Array(0)
 
 type Direction = Passed["direction"]
 

@@ -8,6 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
+import * as Address from "../../Address.ts"
 import { ConnectionAborted } from "../../ConnectionError.ts"
 import * as NetworkLayer from "../../NetworkLayer.ts"
 import type { Transport } from "../../Transport.ts"
@@ -26,6 +27,12 @@ export const detailOf = ({ localAddress, remoteAddress, stats }: Transport<unkno
   const { buffered, bytesRead, bytesWritten } = stats()
   return { localAddress, remoteAddress, bytesRead, bytesWritten, bytesUnsent: buffered }
 }
+
+/** Why it was aborted, and what had moved until then. */
+export const messageOf = (detail: Detail, why: string): string =>
+  `The connection from ${Address.format(detail.localAddress)} to ${Address.format(detail.remoteAddress)} ` +
+  `was aborted because ${why}, after ${detail.bytesRead} bytes read and ${detail.bytesWritten} written` +
+  (detail.bytesUnsent === 0 ? "." : `, with ${detail.bytesUnsent} accepted bytes unsent.`)
 
 /** A duration of a limit, in milliseconds: a wrong one is a bug in the caller. */
 export const millisOf = (what: string, duration: Duration.DurationInput): number => {

@@ -7,13 +7,12 @@ import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { WriteAfterEnd } from "../../ConnectionError.ts"
+import { nothing } from "../../internal/bytes.ts"
 import { Fifo } from "../../internal/fifo.ts"
 import { advance, isDone, suspend } from "../../internal/immediate.ts"
 import { accepted, Accepting, taken } from "../../internal/passed.ts"
 import type { CloseReason, Transport } from "../../Transport.ts"
 import type { Passed, Tap } from "../Wiretap.ts"
-
-const nothing: Uint8Array = new Uint8Array(0)
 
 export class Wire<E> {
   private readonly transport: Transport<E>

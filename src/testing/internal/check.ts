@@ -12,11 +12,7 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { concat } from "../../internal/bytes.ts"
 import type { Limits, Transport } from "../../Transport.ts"
-
-/** What a transport may lack. */
-export const capabilities = ["halfClose", "reset", "mirroredAddresses", "noDelay", "keepAlive"] as const
-
-export type Capability = (typeof capabilities)[number]
+import type { Capability } from "../Conformance.ts"
 
 export type Pair = readonly [Transport, Transport]
 

@@ -5,12 +5,11 @@
  */
 import * as FastCheck from "effect/FastCheck"
 import { FrameTruncated } from "../../FrameError.ts"
+import { nothing } from "../../internal/bytes.ts"
 import { anyInput, type Context, encode, encodedInput, startsOf } from "./codecCase.ts"
 import { hex } from "./codecInput.ts"
 import { chunksOf } from "./cutting.ts"
 import { expect, expectBytes, expectSame, feed, type Outcome, outcome, shownChunks, shownFailure } from "./decoding.ts"
-
-const nothing = new Uint8Array(0)
 
 /** The whole frames are there, and of the one within which the input ends either a failure or a shorter frame. */
 export const truncation = <In, Out, E>(context: Context<In, Out, E>) =>

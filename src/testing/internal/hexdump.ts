@@ -22,7 +22,8 @@ export const mark = (at: number): string => `${" ".repeat(10 + at * 3 + (at >= w
 export const lineOf = (position: number): number => position - position % width
 
 /** A few bytes in a sentence: as text if they are one, with what is no character escaped. */
-export const quoted = (bytes: Uint8Array, most = 32): string => {
+export const quoted = (bytes: Uint8Array): string => {
+  const most = 32
   const shown = bytes.subarray(0, most)
   const text = Array.from(shown, (byte) =>
     byte === 0x0d

@@ -10,6 +10,7 @@ import * as Address from "../../Address.ts"
 import type { SystemFailure } from "../../ConnectionError.ts"
 import * as Driver from "../../Driver.ts"
 import type * as Transport from "../../Transport.ts"
+import type { Options } from "../ScriptedTransport.ts"
 
 /** What the transport does, as its peer sees it. */
 export interface Seen {
@@ -20,13 +21,6 @@ export interface Seen {
   readonly ended: () => void
   /** Nothing is left of the transport: it was let go in order, or reset. */
   readonly gone: (how: "released" | "reset") => void
-}
-
-export interface Options extends Transport.Limits {
-  /** The address at the side of the transport: `local`. */
-  readonly localAddress?: Address.Address | undefined
-  /** The address at the side of the test: `peer`. */
-  readonly remoteAddress?: Address.Address | undefined
 }
 
 export class Peer implements Driver.Driver {

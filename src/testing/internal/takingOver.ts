@@ -5,6 +5,7 @@
  */
 import * as FastCheck from "effect/FastCheck"
 import type { Decoder } from "../../Codec.ts"
+import { nothing } from "../../internal/bytes.ts"
 import { anyInput, type Context, encodedInput, startsOf } from "./codecCase.ts"
 import { chunksOf } from "./cutting.ts"
 import {
@@ -20,8 +21,6 @@ import {
   shownChunks,
   take
 } from "./decoding.ts"
-
-const nothing = new Uint8Array(0)
 
 export const limited = <In, Out, E>(context: Context<In, Out, E>) =>
   FastCheck.property(anyInput(context), FastCheck.integer({ min: 1, max: 4 }), ({ bytes, cuts }, limit) => {

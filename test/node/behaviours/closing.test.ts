@@ -9,11 +9,10 @@ import * as v8 from "node:v8"
 import * as vm from "node:vm"
 import type { ConnectionLost } from "../../../src/ConnectionError.ts"
 import type { CloseReason, Transport } from "../../../src/Transport.ts"
+import { ascii } from "../../support/bytes.ts"
 import * as Peer from "../../support/peer.ts"
 
 const MiB = 1024 * 1024
-const bytes = (text: string) => new TextEncoder().encode(text)
-
 const lossOf = (reason: CloseReason<ConnectionLost>): ConnectionLost => {
   assert.strictEqual(reason._tag, "Lost")
   return (reason as Extract<typeof reason, { readonly _tag: "Lost" }>).error
@@ -140,7 +139,7 @@ for (const { carrier, name, open } of Peer.openings) {
       it.scoped("waits for the peer's end as long as lingerTimeout, and no longer", () =>
         Effect.gen(function*() {
           const { peer, transport } = yield* open({ lingerTimeout: "300 millis" })
-          yield* transport.write(bytes("bye"))
+          yield* transport.write(ascii("bye"))
           const closing = yield* Effect.fork(transport.close)
           assert.strictEqual((yield* peer.readAll()).toString(), "bye")
           yield* Peer.turns(20)
@@ -172,11 +171,11 @@ for (const { carrier, name, open } of Peer.openings) {
           const { peer, transport } = yield* open()
           yield* peer.write("go")
           yield* transport.pull
-          yield* transport.write(bytes("X"))
+          yield* transport.write(ascii("X"))
           yield* peer.readBytes(1)
           const aborting = yield* Effect.fork(transport.abort)
           yield* Effect.yieldNow()
-          const refused = yield* Effect.flip(transport.write(bytes("Y")))
+          const refused = yield* Effect.flip(transport.write(ascii("Y")))
           assert.strictEqual(refused._tag, "ConnectionAborted")
           yield* Fiber.join(aborting)
           assert.strictEqual((yield* peer.readAll()).toString(), "X")
@@ -223,7 +222,7 @@ for (const { carrier, name, open } of Peer.openings) {
           const { transport } = yield* open()
           yield* transport.write(Peer.pattern(32 * MiB))
           const waiting = yield* Effect.forEach(
-            [transport.pull, transport.write(bytes("x")), transport.flush, transport.closeWrite],
+            [transport.pull, transport.write(ascii("x")), transport.flush, transport.closeWrite],
             (effect) => Effect.fork(Effect.flip(effect))
           )
           yield* Peer.turns(2)
@@ -242,12 +241,12 @@ for (const { carrier, name, open } of Peer.openings) {
       it.scopedLive("C15 sends what came before and the end; reading goes on, writing does not", () =>
         Effect.gen(function*() {
           const { peer, transport } = yield* open()
-          yield* transport.write(bytes("hello"))
+          yield* transport.write(ascii("hello"))
           yield* transport.closeWrite
           assert.strictEqual((yield* peer.readAll()).toString(), "hello")
           assert.isTrue(peer.ended)
-          assert.strictEqual((yield* Effect.flip(transport.write(bytes("x"))))._tag, "WriteAfterEnd")
-          assert.strictEqual((yield* Effect.flip(transport.writeAll([bytes("x")])))._tag, "WriteAfterEnd")
+          assert.strictEqual((yield* Effect.flip(transport.write(ascii("x"))))._tag, "WriteAfterEnd")
+          assert.strictEqual((yield* Effect.flip(transport.writeAll([ascii("x")])))._tag, "WriteAfterEnd")
           yield* peer.write("reply")
           assert.strictEqual(Buffer.from((yield* transport.pull)!).toString(), "reply")
           peer.end()
@@ -350,7 +349,7 @@ for (const { carrier, name, open } of Peer.openings) {
       Effect.gen(function*() {
         const before = yield* Peer.sockets
         for (let index = 0; index < 200; index++) {
-          yield* Effect.scoped(Effect.flatMap(open(), ({ transport }) => transport.write(bytes("x"))))
+          yield* Effect.scoped(Effect.flatMap(open(), ({ transport }) => transport.write(ascii("x"))))
         }
         yield* Peer.eventually(() => Peer.openSockets() <= before)
       }))
@@ -366,7 +365,7 @@ for (const { carrier, name, open } of Peer.openings) {
           const { peer, transport } = yield* open()
           yield* peer.write("x")
           yield* transport.pull
-          yield* transport.write(bytes("y"))
+          yield* transport.write(ascii("y"))
           peer.end()
           yield* transport.close
           return new WeakRef<Transport>(transport)

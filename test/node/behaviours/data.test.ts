@@ -4,17 +4,9 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import { createHash } from "node:crypto"
 import type { ConnectionLost, WriteAfterEnd } from "../../../src/ConnectionError.ts"
+import { ascii, sha256 } from "../../support/bytes.ts"
 import * as Peer from "../../support/peer.ts"
-
-const bytes = (text: string) => new TextEncoder().encode(text)
-
-const sha256 = (...chunks: ReadonlyArray<Uint8Array>): string => {
-  const hash = createHash("sha256")
-  for (const chunk of chunks) hash.update(chunk)
-  return hash.digest("hex")
-}
 
 const lossTags = new Set(["ConnectionReset", "BrokenPipe"])
 
@@ -25,7 +17,7 @@ for (const { name, open } of Peer.openings) {
         const { peer, transport } = yield* open()
         const large = Peer.pattern(60 * 1024 * 1024)
         yield* transport.write(large)
-        const last = yield* Effect.fork(transport.write(bytes("!")))
+        const last = yield* Effect.fork(transport.write(ascii("!")))
         yield* Peer.turns(2)
         const { buffered, writersWaiting } = transport.stats()
         assert.isAbove(buffered, 0)
@@ -38,16 +30,16 @@ for (const { name, open } of Peer.openings) {
         yield* Fiber.join(closing)
         assert.isTrue(peer.ended)
         assert.strictEqual(received.length, large.length + 1)
-        assert.strictEqual(sha256(received), sha256(large, bytes("!")))
+        assert.strictEqual(sha256(received), sha256(large, ascii("!")))
         assert.deepInclude(yield* transport.closed, { _tag: "Clean", bytesWritten: large.length + 1 })
       }))
 
     it.scopedLive("B2 write, writeAll and close arrive as one string of bytes, in order", () =>
       Effect.gen(function*() {
         const { peer, transport } = yield* open()
-        yield* transport.write(bytes("one "))
-        yield* transport.writeAll([bytes("two "), bytes("three ")])
-        yield* transport.write(bytes("four"))
+        yield* transport.write(ascii("one "))
+        yield* transport.writeAll([ascii("two "), ascii("three ")])
+        yield* transport.write(ascii("four"))
         const closing = yield* Effect.fork(transport.close)
         assert.strictEqual((yield* peer.readAll()).toString(), "one two three four")
         peer.end()
@@ -57,7 +49,7 @@ for (const { name, open } of Peer.openings) {
     it.scopedLive("B3 writeAll alone sends", () =>
       Effect.gen(function*() {
         const { peer, transport } = yield* open()
-        yield* transport.writeAll([bytes("a"), bytes("b")])
+        yield* transport.writeAll([ascii("a"), ascii("b")])
         assert.strictEqual((yield* peer.readBytes(2)).toString(), "ab")
       }))
 
@@ -71,14 +63,14 @@ for (const { name, open } of Peer.openings) {
           for (
             const attempt of [
               transport.write(value as Uint8Array),
-              transport.writeAll([bytes("never"), value as Uint8Array])
+              transport.writeAll([ascii("never"), value as Uint8Array])
             ]
           ) {
             const exit = yield* Effect.exit(attempt)
             assert.isTrue(Exit.isFailure(exit) && Cause.squash(exit.cause) instanceof TypeError)
           }
         }
-        yield* transport.write(bytes("only"))
+        yield* transport.write(ascii("only"))
         yield* transport.closeWrite
         assert.strictEqual((yield* peer.readAll()).toString(), "only")
       }))
@@ -88,7 +80,7 @@ for (const { name, open } of Peer.openings) {
         const { peer, transport } = yield* open()
         let made = 0
         const chunks = (function*() {
-          for (; made < 1000; made++) yield bytes(`${made},`)
+          for (; made < 1000; made++) yield ascii(`${made},`)
         })()
         yield* transport.writeAll(chunks)
         yield* transport.closeWrite
@@ -103,10 +95,10 @@ for (const { name, open } of Peer.openings) {
         peer.destroy()
         yield* peer.awaitClosed
         const results: Array<Either.Either<void, ConnectionLost | WriteAfterEnd>> = []
-        for (let index = 0; index < 1000; index++) results.push(yield* Effect.either(transport.write(bytes("x"))))
+        for (let index = 0; index < 1000; index++) results.push(yield* Effect.either(transport.write(ascii("x"))))
         const reason = yield* transport.closed
-        results.push(yield* Effect.either(transport.write(bytes("x"))))
-        results.push(yield* Effect.either(transport.writeAll([bytes("x")])))
+        results.push(yield* Effect.either(transport.write(ascii("x"))))
+        results.push(yield* Effect.either(transport.writeAll([ascii("x")])))
         const failures = results.filter(Either.isLeft)
         assert.isAtLeast(failures.length, 2)
         assert.isTrue(failures.every(({ left }) => lossTags.has(left._tag)))
@@ -120,7 +112,7 @@ for (const { name, open } of Peer.openings) {
         const { peer, transport } = yield* open()
         peer.destroy()
         yield* peer.awaitClosed
-        const loss = yield* Effect.flip(Effect.forever(Effect.zipRight(transport.write(bytes("x")), Peer.turns(1))))
+        const loss = yield* Effect.flip(Effect.forever(Effect.zipRight(transport.write(ascii("x")), Peer.turns(1))))
         assert.isTrue(lossTags.has(loss._tag), loss._tag)
         assert.include(["EPIPE", "ECONNRESET"], (loss as ConnectionLost).code)
         assert.strictEqual(transport.stats().bytesRead, 0)
@@ -134,7 +126,7 @@ for (const { name, open } of Peer.openings) {
         yield* transport.writeAll([new Uint8Array(0), new Uint8Array(0)])
         yield* transport.flush
         assert.deepInclude(transport.stats(), { bytesWritten: 0, buffered: 0 })
-        yield* transport.write(bytes("later"))
+        yield* transport.write(ascii("later"))
         assert.strictEqual((yield* peer.readBytes(5)).toString(), "later")
       }))
 
@@ -192,7 +184,7 @@ for (const { name, open } of Peer.openings) {
         const lines = Array.from({ length: 500 }, (_, index) => `${index}:`.padEnd(97, String(index % 10)) + "\n")
         yield* Effect.fork(
           Effect.zipRight(
-            Effect.forEach(lines, (line) => transport.write(bytes(line)), { concurrency: "unbounded" }),
+            Effect.forEach(lines, (line) => transport.write(ascii(line)), { concurrency: "unbounded" }),
             transport.closeWrite
           )
         )
@@ -237,7 +229,7 @@ describe("between two transports", () => {
         const reading = yield* Effect.fork(Effect.tap(server.pull, () => Effect.sync(() => log.push("read"))))
         yield* Peer.turns(1)
         log.push("write")
-        yield* client.write(bytes("x"))
+        yield* client.write(ascii("x"))
         log.push("written")
         yield* Fiber.join(reading)
         assert.deepStrictEqual(log, ["write", "written", "read"])

@@ -24,18 +24,12 @@ import * as Tcp from "../../../src/node/Tcp.ts"
 import * as Unix from "../../../src/node/Unix.ts"
 import * as Server from "../../../src/server/Server.ts"
 import type { Transport } from "../../../src/Transport.ts"
+import { ascii } from "../../support/bytes.ts"
 import * as Peer from "../../support/peer.ts"
 import { has } from "../../support/tool.ts"
 
-const bytes = (text: string) => new TextEncoder().encode(text)
-
 /** Documentation addresses (RFC 5737): no machine has one. They are only bound here, never dialled. */
 const foreign = Address.tcp("198.51.100.1", 0)
-
-const asTcp = (address: Address.Address): Address.TcpAddress => {
-  assert.strictEqual(address._tag, "TcpAddress")
-  return address as Address.TcpAddress
-}
 
 const serve = <E>(listener: Listener, handler: (transport: Transport) => Effect.Effect<unknown, E>) =>
   Effect.forkScoped(Server.serve(listener, handler))
@@ -82,7 +76,7 @@ describe("listening", () => {
   it.scopedLive("E1 takes connections on its own interface only", () =>
     Effect.gen(function*() {
       const { address } = yield* Tcp.listen(Address.tcp("127.0.0.2", 0))
-      const { port } = asTcp(address)
+      const { port } = Peer.asTcp(address)
       const peer = yield* Peer.connect(Address.tcp("127.0.0.2", port))
       assert.isUndefined(peer.code)
       peer.destroy()
@@ -123,7 +117,7 @@ describe("listening", () => {
         yield* first.close
         const second = yield* listenOn(first.address)
         assert.isTrue(Equal.equals(second.address, first.address))
-        yield* transport.write(bytes("still here"))
+        yield* transport.write(ascii("still here"))
         assert.strictEqual((yield* peer.readBytes(10)).toString(), "still here")
         peer.destroy()
       }))
@@ -405,7 +399,7 @@ describe("a failure to listen", () => {
       const live = yield* Unix.listen(Address.unix(path.join(directory, "live")))
       const tcp = yield* Tcp.listen(Address.tcp("127.0.0.1", 0))
       const ways: Array<readonly [string, Effect.Effect<Listener, { readonly _tag: string }, Scope.Scope>]> = [
-        ["AddressInUse", Tcp.listen(asTcp(tcp.address))],
+        ["AddressInUse", Tcp.listen(Peer.asTcp(tcp.address))],
         ["AddressNotAvailable", Tcp.listen(foreign)],
         ["AddressInUse", Unix.listen(live.address as Address.UnixAddress)],
         ["AddressInUse", Unix.listen(live.address as Address.UnixAddress, { mode: 0o600 })],
@@ -541,7 +535,7 @@ describe("adopting a descriptor", () => {
         const { address, server } = yield* Peer.listen(Address.tcp("127.0.0.1", 0))
         const fd = fdOf(server)
         const sendQueue = () =>
-          childProcess.execFileSync("ss", ["-ltnH", `sport = :${asTcp(address).port}`], { encoding: "utf8" })
+          childProcess.execFileSync("ss", ["-ltnH", `sport = :${Peer.asTcp(address).port}`], { encoding: "utf8" })
             .trim().split(/\s+/)[2]
         assert.strictEqual(sendQueue(), "511")
         const adopting = yield* child("listener", [fd, fd], ["7"])

@@ -9,7 +9,7 @@ import type { Agenda } from "../../../internal/agenda.ts"
 import type { Segment } from "./segment.ts"
 import { resetFor, tuple } from "./segment.ts"
 import type { Kernel } from "./tcp.ts"
-import { TcpConnection } from "./tcp.ts"
+import { failure, TcpConnection } from "./tcp.ts"
 
 export interface Settings {
   readonly name: string
@@ -32,9 +32,7 @@ export interface Bound {
   readonly accept: (connection: TcpConnection) => void
 }
 
-export const failure = (code: string, syscall: string): SystemFailure => ({ code, syscall, cause: undefined })
-
-const loopback = (host: string): boolean => host === "::1" || host.startsWith("127.")
+export const isLoopback = (host: string): boolean => host === "::1" || host.startsWith("127.")
 
 export class Host implements Kernel {
   readonly settings: Settings
@@ -78,7 +76,7 @@ export class Host implements Kernel {
   }
 
   owns(host: string): boolean {
-    return loopback(host) || this.settings.addresses.includes(host)
+    return isLoopback(host) || this.settings.addresses.includes(host)
   }
 
   // --- descriptors -----------------------------------------------------------------
@@ -159,7 +157,7 @@ export class Host implements Kernel {
     if (host === undefined) return failure("ENETUNREACH", "connect")
     const target = Address.isUnspecified(remote) ? Address.tcp(host, remote.port) : remote
     // What comes from the loopback does not leave the machine.
-    if (loopback(host) && !this.owns(target.host)) return failure("EINVAL", "connect")
+    if (isLoopback(host) && !this.owns(target.host)) return failure("EINVAL", "connect")
     const port = asked === undefined || asked.port === 0
       ? this.freePort((port) => !(port === target.port && host === target.host) && this.isFree(host, port, target))
       : asked.port
@@ -175,7 +173,7 @@ export class Host implements Kernel {
   }
 
   private sourceFor({ family, host }: Address.TcpAddress): string | undefined {
-    if (loopback(host) || Address.isUnspecified(Address.tcp(host, 0))) return family === "IPv4" ? "127.0.0.1" : "::1"
+    if (isLoopback(host) || Address.isUnspecified(Address.tcp(host, 0))) return family === "IPv4" ? "127.0.0.1" : "::1"
     if (this.settings.addresses.includes(host)) return host
     return this.settings.addresses.find((address) => Address.tcp(address, 0).family === family)
   }
@@ -185,7 +183,7 @@ export class Host implements Kernel {
     const local = Address.tcp(host, port)
     if (this.listenerFor(local) !== undefined) return false
     const existing = this.connections.get(tuple(local, remote))
-    return existing === undefined || existing.state === "TIME_WAIT" && loopback(host)
+    return existing === undefined || existing.state === "TIME_WAIT" && isLoopback(host)
   }
 
   private freePort(isFree: (port: number) => boolean): number | undefined {

@@ -4,7 +4,7 @@
  * @internal
  */
 import * as Duration from "effect/Duration"
-import type { Packet, Rule, Side } from "../../Rule.ts"
+import type { Packet, Rule, Side, Where } from "../../Rule.ts"
 import type { Fate } from "../../Trace.ts"
 import type { Chance } from "./chance.ts"
 import type { Flow, Path } from "./paths.ts"
@@ -194,15 +194,13 @@ const divides = (
 ): boolean => isOf(left, from) && isOf(right, to) || isOf(right, from) && isOf(left, to)
 
 const concerns = (
-  where: Extract<Rule, { readonly _tag: "Pass" }> | Rule & { readonly from?: string | undefined },
+  { between, connection, from, matching, port, to }: Where,
   packet: Packet,
   path: Path | undefined
-): boolean => {
-  const { between, connection, from, matching, port, to } = where as Extract<Rule, { readonly _tag: "Pass" }>
-  return (from === undefined || from === packet.from) &&
-    (to === undefined || to === packet.to) &&
-    (between === undefined || divides(between, packet)) &&
-    (port === undefined || port === path?.server.address.port) &&
-    (connection === undefined || connection === packet.connection) &&
-    (matching === undefined || matching(packet))
-}
+): boolean =>
+  (from === undefined || from === packet.from) &&
+  (to === undefined || to === packet.to) &&
+  (between === undefined || divides(between, packet)) &&
+  (port === undefined || port === path?.server.address.port) &&
+  (connection === undefined || connection === packet.connection) &&
+  (matching === undefined || matching(packet))

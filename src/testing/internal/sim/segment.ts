@@ -4,13 +4,12 @@
  * @internal
  */
 import type * as Address from "../../../Address.ts"
+import { nothing } from "../../../internal/bytes.ts"
 import type { Packet } from "../../Rule.ts"
 import type { SegmentEvent } from "../../Trace.ts"
 
 /** What is traced of it, without what became of it. */
 export type Segment = Omit<SegmentEvent, "_tag" | "at" | "arrives" | "fate" | "from" | "to">
-
-export const nothing = new Uint8Array(0)
 
 /** How many sequence numbers it takes. */
 export const lengthOf = (segment: Segment): number =>

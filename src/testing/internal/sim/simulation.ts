@@ -8,6 +8,7 @@ import type { Packet, Rule } from "../../Rule.ts"
 import type { Fate } from "../../Trace.ts"
 import type { Entry } from "../../../internal/agenda.ts"
 import { Agenda } from "../../../internal/agenda.ts"
+import { nothing } from "../../../internal/bytes.ts"
 import { Chance } from "./chance.ts"
 import { History } from "./history.ts"
 import type { Settings } from "./host.ts"
@@ -17,7 +18,7 @@ import { advance, flowOf, passedOf, Paths } from "./paths.ts"
 import type { Answer, Ending, Passage } from "./rulebook.ts"
 import { millis, Rulebook } from "./rulebook.ts"
 import type { Segment } from "./segment.ts"
-import { kindOf, lengthOf, nothing, resetFor, tuple } from "./segment.ts"
+import { kindOf, lengthOf, resetFor, tuple } from "./segment.ts"
 
 /** In milliseconds. Not 0: between two programs that answer each other for ever, time would stand still. */
 const loopbackLatency = 0.02

@@ -10,10 +10,11 @@ import type { SystemFailure } from "../../../ConnectionError.ts"
 import type { Driver, Events } from "../../../Driver.ts"
 import type { Agenda } from "../../../internal/agenda.ts"
 import { Alarm, nanosecond } from "../../../internal/agenda.ts"
+import { nothing } from "../../../internal/bytes.ts"
 import { ByteQueue } from "./byteQueue.ts"
 import { RoundTrip } from "./roundTrip.ts"
 import type { Segment } from "./segment.ts"
-import { lengthOf, nothing, resetFor, tuple } from "./segment.ts"
+import { lengthOf, resetFor, tuple } from "./segment.ts"
 
 /** What a connection needs of its host. */
 export interface Kernel {
@@ -48,7 +49,7 @@ const keepAliveProbes = 10
 /** What read(2) asks for at once in libuv. */
 const readSize = 65536
 
-const failure = (code: string, syscall: string): SystemFailure => ({ code, syscall, cause: undefined })
+export const failure = (code: string, syscall: string): SystemFailure => ({ code, syscall, cause: undefined })
 
 interface Sent {
   readonly segment: Segment

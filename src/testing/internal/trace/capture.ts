@@ -8,6 +8,7 @@ import { concat } from "../../../internal/bytes.ts"
 import * as Pcapng from "../../../internal/pcapng.ts"
 import { addressBytes, handshakeOptions, maxPayload, tcpPacket } from "../../../internal/tcpPacket.ts"
 import type { PcapngOptions, SegmentEvent, TraceEvent } from "../../Trace.ts"
+import { isLoopback } from "../sim/host.ts"
 import type { Numbered } from "./connections.ts"
 import { isMade, nanosOf, numbered } from "./connections.ts"
 
@@ -77,14 +78,12 @@ const namesOf = (segments: ReadonlyArray<Numbered>): ReadonlyArray<readonly [Uin
   const names = new Map<string, readonly [TcpAddress, string]>()
   for (const { event } of segments) {
     for (const [address, name] of [[event.source, event.from], [event.destination, event.to]] as const) {
+      // A loopback address is every host's, and so no one's name.
       if (!isLoopback(address.host) && name !== address.host) names.set(address.host, [address, name])
     }
   }
   return [...names.values()].map(([address, name]) => [addressBytes(address), name])
 }
-
-/** Every host's, and so no one's name. */
-const isLoopback = (host: string): boolean => host === "::1" || host.startsWith("127.")
 
 // -----------------------------------------------------------------------------
 // packets

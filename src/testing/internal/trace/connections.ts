@@ -5,6 +5,7 @@
  */
 import type { TcpAddress } from "../../../Address.ts"
 import type { SegmentEvent, TraceEvent } from "../../Trace.ts"
+import { lengthOf } from "../sim/segment.ts"
 
 /**
  * A time as the Clock counts it. What arrives was computed with fractions of a nanosecond: without this, the answer would come
@@ -76,7 +77,7 @@ class Connections {
     const { connection, directions } = this.of(event)
     const forth = directionOf(directions, here(event))
     const back = directionOf(directions, there(event))
-    const length = event.payload.length + (event.syn ? 1 : 0) + (event.fin ? 1 : 0)
+    const length = lengthOf(event)
     // Of a connection whose beginning is not in the trace, the first number that is counts as the one after the SYN.
     if (event.syn) forth.first = event.sequence
     forth.first ??= event.sequence - 1

@@ -3,6 +3,7 @@
  *
  * @internal
  */
+import { nothing } from "../../../internal/bytes.ts"
 import type { DiagramOptions, SegmentEvent, TraceEvent } from "../../Trace.ts"
 import type { Connection, Numbered } from "./connections.ts"
 import { isMade, nanosOf, numbered } from "./connections.ts"
@@ -30,8 +31,6 @@ export interface Diagram {
 
 /** What stands above the times. */
 export const titles = { sent: "sent (ms)", outcome: "arrives" }
-
-const nothing = new Uint8Array(0)
 
 export const diagram = (trace: ReadonlyArray<TraceEvent>, options: DiagramOptions): Diagram => {
   const segments = numbered(trace)
