@@ -8,7 +8,7 @@ const children = new Set<ChildProcess>()
 process.once("exit", () => {
   for (const child of children) child.kill("SIGKILL")
 })
-for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1))
+for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1))
 
 /** A program, and its parameters. */
 export type Command = readonly [string, ...ReadonlyArray<string>]

@@ -44,28 +44,34 @@ const draw = async (results: ReadonlyArray<Result>, reference: string, prefix: s
   if (memory.length > 0) report.plot("memory", title, await plot.bars(title, "KiB", memory))
 }
 
-/** The first server is what the others are compared with. */
+/** The first server is what the others are compared with: what it does not do is left out. */
 export const sideBySide = async (
   page: { readonly title: string; readonly notes: ReadonlyArray<string>; readonly prefix: string },
   chosen: ReadonlyArray<Workload>,
   servers: ReadonlyArray<Server>
 ): Promise<void> => {
+  const reference = servers[0]!
+  const shared = chosen.filter(({ service }) => reference.services.includes(service))
+  const others = chosen.filter((workload) => !shared.includes(workload)).map(({ key }) => key)
+  if (shared.length === 0) options.refuse(`${reference.name} is the reference, and does not do: ${others.join(", ")}`)
   report.begin(page.title, [
     ...page.notes,
-    "Medians; ratios within a round, with the least and the most of all rounds"
+    "Medians; ratios within a round, with the least and the most of all rounds",
+    ...others.length > 0 ? [`Left out, since ${reference.name} does not do it: ${others.join(", ")}`] : []
   ])
-  progress.plan(chosen.length * rounds.count(servers))
+  progress.plan(shared.length * rounds.count(servers))
   const results: Array<Result> = []
-  for (const workload of chosen) {
+  for (const workload of shared) {
     const samples = await rounds.run(workload, servers)
     report.say(`## ${workload.title}: ${workload.detail}`)
     report.say(table.comparison(workload.unit, samples))
     results.push({ workload, samples })
   }
-  await draw(results, servers[0]!.name, page.prefix)
+  await draw(results, reference.name, page.prefix)
 }
 
 export const compare = (servers: ReadonlyArray<Server>, missing: ReadonlyArray<string>): Promise<void> => {
+  if (servers.length === 0) options.refuse(missing.join("\n"))
   const versions = servers.flatMap(({ name, version }) =>
     version === undefined ? [] : [`${name.replace(/,.*/, "")} ${version}`]
   )

@@ -158,7 +158,9 @@ const exponents = (points: ReadonlyArray<Point>, work: NonNullable<Figure["work"
     const before = points[index - 1]
     if (before === undefined || before.x === 0) return ""
     const factor = work(point, points[0]!) / work(before, points[0]!)
-    return Number.isNaN(factor) ? "" : (Math.log(factor) / Math.log(point.x / before.x)).toFixed(2)
+    const exponent = Math.log(factor) / Math.log(point.x / before.x)
+    // Memory may come out as none, or less.
+    return Number.isFinite(exponent) ? exponent.toFixed(2) : ""
   })
 
 const tell = async (growth: Growth, figure: Figure, points: ReadonlyArray<Point>): Promise<void> => {

@@ -11,7 +11,7 @@
  * Prints "open" when it has all the connections it starts with, or the port of the server. Then each line on stdin is a
  * number of seconds to run for, after a ramp: "measuring" stands for its beginning, and what it has measured is a line of
  * JSON: {"rate", "p50", "p99", "count"}, per second and in microseconds, of this and all runs before. What is under way then
- * comes to its end, and is not in them. The first run goes on until something has come back. It holds what it has open until
+ * comes to its end, and is not in them. It ends if something else comes back than was sent, which may well be fast. The first run goes on until something has come back. It holds what it has open until
  * stdin ends, so that no end of a connection is in the figures.
  */
 #include <arpa/inet.h>
@@ -236,6 +236,11 @@ static int receive_some(int fd, struct flow *flow, uint64_t size, uint64_t in_fl
   ssize_t received = flow_recv(flow, fd);
   if (received == 0 || (received < 0 && errno != EAGAIN)) fail("recv");
   if (received < 0) return 0;
+  if (flow->received + (uint64_t)received > flow->sent ||
+      memcmp(chunk, messages + flow->received % size, (size_t)received)) {
+    fputs("Something else came back than was sent\n", stderr);
+    exit(1);
+  }
   uint64_t message = flow->received / size;
   flow->received += (uint64_t)received;
   double now = seconds();

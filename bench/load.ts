@@ -65,14 +65,16 @@ const runs = async (start: () => ReadonlyArray<Promise<void>>) => {
 // the loads
 // -----------------------------------------------------------------------------
 
+/** As many as fill a chunk, from each byte of the first one on. */
+const repeated = (size: number): Buffer => Buffer.alloc(size + 65536, `${"x".repeat(size - 1)}\n`)
+
 /**
  * Opens a connection and has one message of it answered, so that it is accepted. Then it rests, and completes with what
  * sets it going: Node accepts one connection each time around its loop, traffic would keep it from the others.
  */
-const open = (size: number, inFlight: number) =>
+const open = (size: number, inFlight: number, messages: Buffer) =>
   new Promise<() => Promise<void>>((resolve) => {
-    const message = Buffer.alloc(size, "x")
-    message.write("\n", size - 1)
+    const message = messages.subarray(0, size)
     const socket = dial()
     const started: Array<number> = []
     let received = 0
@@ -89,6 +91,12 @@ const open = (size: number, inFlight: number) =>
     }
     socket.on("connect", send)
     socket.on("data", (chunk) => {
+      const isRight = received + chunk.length <= started.length * size &&
+        messages.compare(chunk, 0, chunk.length, received, received + chunk.length) === 0
+      if (!isRight) {
+        console.error("Something else came back than was sent")
+        process.exit(1)
+      }
       received += chunk.length
       for (; received >= size; received -= size) {
         record(started.shift()!)
@@ -99,11 +107,12 @@ const open = (size: number, inFlight: number) =>
   })
 
 const echo = async ([size, inFlight]: [number, number]) => {
+  const messages = repeated(size)
   const opened: Array<Promise<() => Promise<void>>> = []
   for (let index = 0; index < connections; index++) {
     // No more under way than a listener's backlog holds.
     await opened[index - 1024]
-    opened.push(open(size, inFlight))
+    opened.push(open(size, inFlight, messages))
   }
   const all = await Promise.all(opened)
   await runs(() => all.map((go) => go()))

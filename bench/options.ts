@@ -2,19 +2,32 @@
 import * as fs from "node:fs"
 import { parseArgs } from "node:util"
 
-const { positionals, values } = parseArgs({
-  allowPositionals: true,
-  options: {
-    rounds: { type: "string" },
-    seconds: { type: "string" },
-    connections: { type: "string" },
-    only: { type: "string" },
-    servers: { type: "string" },
-    quick: { type: "boolean", default: false },
-    out: { type: "string" },
-    help: { type: "boolean", default: false }
+export const refuse = (message: string): never => {
+  console.error(message)
+  process.exit(2)
+}
+
+const parse = () => {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        rounds: { type: "string" },
+        seconds: { type: "string" },
+        connections: { type: "string" },
+        only: { type: "string" },
+        servers: { type: "string" },
+        quick: { type: "boolean", default: false },
+        out: { type: "string" },
+        help: { type: "boolean", default: false }
+      }
+    })
+  } catch (error) {
+    return refuse((error as Error).message)
   }
-})
+}
+
+const { positionals, values } = parse()
 
 if (values.help) {
   const [, usage] = /^\/\*\*\n([^]*?) \*\//.exec(fs.readFileSync(new URL("main.ts", import.meta.url), "utf8"))!
@@ -22,17 +35,15 @@ if (values.help) {
   process.exit(0)
 }
 
-const refuse = (message: string): never => {
-  console.error(message)
-  process.exit(2)
-}
-
 const positive = (name: "rounds" | "seconds" | "connections", otherwise: number): number => {
   const value = Number(values[name] ?? otherwise)
-  return value > 0 ? value : refuse(`--${name} is more than 0, not ${values[name]}`)
+  if (!(value > 0 && value < Infinity)) return refuse(`--${name} is more than 0, not ${values[name]}`)
+  return name === "seconds" || Number.isInteger(value) ? value : refuse(`--${name} is a whole number, not ${value}`)
 }
 
 const modes = ["compare", "growth", "profile", "codecs", "tls", "policies"] as const
+
+if (positionals.length > 1) refuse(`One word at a time, not ${positionals.join(" ")}`)
 
 export const mode = modes.find((mode) => mode === (positionals[0] ?? "compare")) ??
   refuse(`The first word is one of ${modes.join(", ")}, not ${positionals[0]}`)

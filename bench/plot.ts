@@ -102,17 +102,19 @@ const families = {
 const familyColor = (series: string): string =>
   Object.entries(families).find(([family]) => series.startsWith(family))?.[1] ?? colors.orange
 
-/** Curves on logarithmic axes, unless `x` begins with 0. */
+/** Curves on logarithmic axes, which have no place for what may be 0, unless `x` begins with 0. */
 export const curves = (
   title: string,
   x: string,
   y: string,
-  values: ReadonlyArray<Measured & { readonly x: number }>
+  all: ReadonlyArray<Measured & { readonly x: number }>
 ): Promise<string> => {
-  const ticks = [...new Set(values.map((value) => value.x))]
-  const scale = ticks.includes(0) ? { type: "linear" } : { type: "log", nice: false, padding: 16 }
+  const ticks = [...new Set(all.map((value) => value.x))]
+  const isLinear = ticks.includes(0)
+  const values = all.filter(({ min }) => isLinear || min > 0)
+  const scale = isLinear ? { type: "linear" } : { type: "log", nice: false, padding: 16 }
   const axis = { values: ticks, format: ",d", labelOverlap: false }
-  const color = { field: "series", type: "nominal", scale: { domain: names(values), range: palette } }
+  const color = { field: "series", type: "nominal", scale: { domain: names(all), range: palette } }
   return render({
     title,
     data: { values },

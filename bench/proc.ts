@@ -13,7 +13,9 @@ const read = (pid: number, file: string): string | undefined => {
 export const cpu = (pid: number): number | undefined => {
   try {
     const threads = fs.readdirSync(`/proc/${pid}/task`).map((thread) => read(pid, `task/${thread}/schedstat`)!)
-    return threads.reduce((sum, thread) => sum + Number.parseInt(thread) / 1000, 0)
+    const used = threads.reduce((sum, thread) => sum + Number.parseInt(thread) / 1000, 0)
+    // Not every kernel counts it.
+    return Number.isNaN(used) ? undefined : used
   } catch {
     return undefined
   }

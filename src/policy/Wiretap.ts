@@ -239,8 +239,15 @@ export const toSink = <A, E, R>(
 /** Another one for each: a SYN with the number of an earlier one of the same ports would be taken for it, sent again. */
 const initialSequence = (number: number): number => Math.imul(number, 0x9e3779b1) >>> 0
 
+/**
+ * Two dynamic ports (RFC 6335 §6) for each, never the same ones turned round: by a port that is assigned, Wireshark would take
+ * the bytes for that protocol's, and call them malformed.
+ */
 const shownAs = ({ localAddress, remoteAddress }: Connection, number: number) =>
   localAddress._tag === "TcpAddress" && remoteAddress._tag === "TcpAddress" &&
     localAddress.family === remoteAddress.family
     ? { local: localAddress, remote: remoteAddress }
-    : { local: Address.tcp("127.0.0.1", number % 65536), remote: Address.tcp("127.0.0.1", 65535 - number % 65536) }
+    : {
+      local: Address.tcp("127.0.0.1", 57344 + number % 4096),
+      remote: Address.tcp("127.0.0.1", 61440 + Math.floor(number / 4096) % 4096)
+    }

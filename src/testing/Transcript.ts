@@ -31,7 +31,8 @@ import * as Script from "./ScriptedTransport.ts"
  * - `End`: of the writing of that side. It is noted for this side when `closeWrite` or `close` is called, and for the peer
  *   when its end is pulled.
  * - `Close`: this side called `close`, and reads no further.
- * - `Loss`: the connection was lost; the last event. `error` is the tag of the error, `ConnectionAborted` for an abort here.
+ * - `Loss`: the connection was lost; the last event. `error` is the tag of the error, `ConnectionAborted` for an abort here;
+ *   `bytesUnsent` is how many bytes at the end of what this side had got accepted never left, nor did its end after them.
  *
  * @since 0.1.0
  * @category models
@@ -52,6 +53,7 @@ export type Event =
     readonly error: string
     readonly code: string | undefined
     readonly syscall: string | undefined
+    readonly bytesUnsent?: number | undefined
   }
 
 /**
@@ -185,7 +187,8 @@ export const layer =
 // -----------------------------------------------------------------------------
 
 /**
- * The transcript as the other side would have recorded it: so a client's transcript tests the server.
+ * The transcript as the other side would have recorded it: so a client's transcript tests the server. What never left is
+ * not in it.
  *
  * @since 0.1.0
  * @category replaying
@@ -194,18 +197,41 @@ export const flip = (transcript: Transcript): Transcript => ({
   ...transcript,
   localAddress: transcript.remoteAddress,
   remoteAddress: transcript.localAddress,
-  events: transcript.events.flatMap(flipEvent)
+  events: sent(transcript.events).flatMap(flipEvent)
 })
 
 const flipEvent = (event: Event): ReadonlyArray<Event> => {
   if (event._tag === "Close") return []
   if (event._tag !== "Loss") return [{ ...event, from: event.from === "local" ? "peer" : "local" }]
-  const { at, from } = event
-  if (from === "network") return [event]
-  return from === "local"
-    ? [{ _tag: "Loss", at, from: "peer", error: "ConnectionReset", code: "ECONNRESET", syscall: "read" }]
-    : [{ _tag: "Loss", at, from: "local", error: "ConnectionAborted", code: undefined, syscall: undefined }]
+  const { bytesUnsent: _, ...loss } = event
+  if (loss.from === "network") return [loss]
+  return loss.from === "local"
+    ? [{ ...loss, from: "peer", error: "ConnectionReset", code: "ECONNRESET", syscall: "read" }]
+    : [{ ...loss, from: "local", error: "ConnectionAborted", code: undefined, syscall: undefined }]
 }
+
+/** Without what this side had written that never left. */
+const sent = (events: ReadonlyArray<Event>): ReadonlyArray<Event> => {
+  const last = events.at(-1)
+  const { bytesUnsent = 0 } = last?._tag === "Loss" ? last : {}
+  if (bytesUnsent === 0) return events
+  let left = localBytes(events) - bytesUnsent
+  const cut = (chunk: Uint8Array): ReadonlyArray<Uint8Array> => {
+    const room = Math.max(0, left)
+    left -= chunk.length
+    return room === 0 ? [] : [chunk.subarray(0, room)]
+  }
+  return events.flatMap((event) => {
+    if (event.from !== "local" || event._tag === "Close" || event._tag === "Loss") return [event]
+    if (event._tag === "End") return []
+    const chunks = event.chunks.flatMap(cut)
+    return chunks.length === 0 ? [] : [{ ...event, chunks }]
+  })
+}
+
+const localBytes = (events: ReadonlyArray<Event>): number =>
+  events.flatMap((event) => event._tag === "Data" && event.from === "local" ? event.chunks : [])
+    .reduce((sum, { length }) => sum + length, 0)
 
 /**
  * The part of the peer, as a script: what this side wrote is expected, what the peer did is done.
@@ -215,8 +241,10 @@ const flipEvent = (event: Event): ReadonlyArray<Event> => {
  */
 export const toScript = (transcript: Transcript, options: ReplayOptions = {}): ReadonlyArray<Script.Step> => {
   const { strict = true, timing = "recorded" } = options
+  // Before another loss it is taken: the peer's would come before what is written in the same instant.
+  const events = transcript.events.some(isAbort) ? sent(transcript.events) : transcript.events
   let before = 0
-  return transcript.events.flatMap((event) => {
+  return events.flatMap((event) => {
     const pause = timing === "none" ? 0 : event.at - before
     const steps = event.from === "local" ? localSteps(event, strict) : peerSteps(event)
     // What the peer does not see, such as that it is no more read, is nothing that it could wait for.
@@ -243,11 +271,14 @@ const localSteps = (event: Event, strict: boolean): ReadonlyArray<Script.Step> =
     case "End":
       return [Script.expectEnd]
     case "Loss":
-      return event.error === "ConnectionAborted" ? [Script.expectAbort] : []
+      return isAbort(event) ? [Script.expectAbort] : []
     case "Close":
       return []
   }
 }
+
+const isAbort = (event: Event): boolean =>
+  event._tag === "Loss" && event.from === "local" && event.error === "ConnectionAborted"
 
 const scriptOptions = (transcript: Transcript, options: ReplayOptions): Script.Options => ({
   ...options,
@@ -258,7 +289,7 @@ const scriptOptions = (transcript: Transcript, options: ReplayOptions): Script.O
 /**
  * A transport whose peer does what it did in the transcript, tied to the Scope: the same bytes in the same chunks, the same
  * end or loss, with the same addresses, after what this side did before it then. What both sides did in the same
- * millisecond may come in another order. See `ScriptedTransport`, also for what happens when something else is written.
+ * millisecond may come in another order; and the peer takes what is expected at once, so who waited for room does not wait. See `ScriptedTransport`, also for what happens when something else is written.
  *
  * @since 0.1.0
  * @category replaying
@@ -324,7 +355,7 @@ export const run = <A, E, R>(
  * - `"text":["…"]`: `Data`, where all bytes are printable ASCII, TAB, CR or LF; a character for each byte.
  * - `"base64":["…"]`: any other `Data` (RFC 4648 section 4).
  * - `"end":true`, `"close":true`.
- * - `"loss":"ConnectionReset"`, with `code` and `syscall` if it has them.
+ * - `"loss":"ConnectionReset"`, with `code`, `syscall` and `unsent` (`bytesUnsent`) if it has them.
  *
  * @since 0.1.0
  * @category text

@@ -318,6 +318,18 @@ describe.skipIf(!has("tshark"))("pcapng (skipped: tshark is not installed)", () 
       assert.strictEqual(yield* tshark(joined(blocks), "-Y", "tcp.analysis.retransmission"), "")
     }))
 
+  it.scopedLive("what has no ports is taken for no protocol that has", () =>
+    Effect.gen(function*() {
+      const blocks: Array<Uint8Array> = []
+      const layer = Wiretap.make(Wiretap.pcapng((block) => blocks.push(block)))
+      for (let count = 0; count < 60; count++) {
+        const transport = yield* Effect.flatMap(MemoryTransport.pair(), ([left]) => layer(left))
+        yield* transport.write(bytes(60, 0xff))
+      }
+      const protocols = yield* tshark(joined(blocks), "-T", "fields", "-e", "frame.protocols", "-Y", "tcp.len > 0")
+      assert.deepStrictEqual(new Set(protocols.replaceAll(":data", "").split("\n")), new Set(["raw:ip:tcp"]))
+    }))
+
   it.scopedLive("a reset, and a server's side", () =>
     Effect.gen(function*() {
       const blocks: Array<Uint8Array> = []

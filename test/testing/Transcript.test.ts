@@ -490,6 +490,32 @@ describe("replay", () => {
       yield* Transcript.run(transcriptOf(data(1, "local", "a"), { ...loss, error: "CloseTimeout" }), writing)
     }))
 
+  it.live("what an abort of this side drops, or its end behind that, is not waited for", () =>
+    Effect.gen(function*() {
+      const program = (transport: Transport.Transport) =>
+        Effect.gen(function*() {
+          yield* transport.write(ascii("sent"))
+          yield* transport.flush
+          yield* transport.write(ascii("kept back"))
+          yield* Effect.fork(Effect.ignore(transport.closeWrite))
+          yield* Effect.yieldNow()
+          yield* transport.abort
+        })
+      // No more leaves than the first 6 bytes: the peer reads nothing.
+      const { transcript, transport } = yield* recorded({ capacity: 6 })
+      yield* program(transport)
+      const parsed = yield* Transcript.parse(Transcript.format(transcript()))
+      assert.deepStrictEqual(told(parsed), [
+        "0 local: sent",
+        "0 local: kept back",
+        "0 local: end",
+        "0 local: ConnectionAborted"
+      ])
+      assert.deepInclude(parsed.events.at(-1), { bytesUnsent: 7 })
+      assert.deepStrictEqual(told(Transcript.flip(parsed)), ["0 peer: sent", "0 peer: ke", "0 peer: ConnectionReset"])
+      yield* Transcript.run(parsed, program)
+    }).pipe(Effect.scoped, VirtualClock.run))
+
   it.effect("flipped, a client's transcript tests the server", () =>
     Effect.gen(function*() {
       const flipped = Transcript.flip(session)
@@ -542,8 +568,9 @@ const anyEvent = FastCheck.oneof(
     from: FastCheck.constantFrom("local" as const, "peer" as const, "network" as const),
     error: FastCheck.string(),
     code: FastCheck.option(FastCheck.string(), { nil: undefined }),
-    syscall: FastCheck.option(FastCheck.string(), { nil: undefined })
-  })
+    syscall: FastCheck.option(FastCheck.string(), { nil: undefined }),
+    bytesUnsent: FastCheck.nat()
+  }, { requiredKeys: ["_tag", "from", "error", "code", "syscall"] })
 )
 
 const anyAddress: FastCheck.Arbitrary<Address.Address> = FastCheck.oneof(
@@ -575,7 +602,15 @@ describe("text", () => {
       { _tag: "Data", at: 1, from: "peer", chunks: [Uint8Array.of(0, 255, 128)] },
       ended(2, "peer"),
       { _tag: "Close", at: 3, from: "local" },
-      { _tag: "Loss", at: 4, from: "peer", error: "ConnectionReset", code: "ECONNRESET", syscall: undefined }
+      {
+        _tag: "Loss",
+        at: 4,
+        from: "peer",
+        error: "ConnectionReset",
+        code: "ECONNRESET",
+        syscall: undefined,
+        bytesUnsent: 5
+      }
     )
     assert.strictEqual(
       Transcript.format(transcript),
@@ -584,7 +619,7 @@ describe("text", () => {
 {"at":1,"from":"peer","base64":["AP+A"]}
 {"at":2,"from":"peer","end":true}
 {"at":3,"from":"local","close":true}
-{"at":4,"from":"peer","loss":"ConnectionReset","code":"ECONNRESET"}
+{"at":4,"from":"peer","loss":"ConnectionReset","code":"ECONNRESET","unsent":5}
 `
     )
   })
@@ -611,6 +646,7 @@ describe("text", () => {
     [`${head}\n{"at":0,"from":"network","end":true}`, 2, `"from" to be "local" or "peer"`],
     [`${head}\n{"at":0,"from":"me","loss":"x"}`, 2, `"from" to be "local", "peer" or "network"`],
     [`${head}\n{"at":0,"from":"peer","loss":"x","code":5}`, 2, `"code" to be a text, or missing`],
+    [`${head}\n{"at":0,"from":"peer","loss":"x","unsent":-1}`, 2, `"unsent" to be a number, 0 or more`],
     [`${head}\n{"at":0,"from":"peer","text":"a"}`, 2, `"text" to be a list of texts with characters up to U+00FF`],
     [
       `${head}\n{"at":0,"from":"peer","text":["\u20ac"]}`,
@@ -650,8 +686,8 @@ const anyActs: FastCheck.Arbitrary<ReadonlyArray<Act>> = FastCheck.array(
   { maxLength: 10 }
 )
 
-/** What it has read, with the times, up to the end or the loss. */
-const acting = (acts: ReadonlyArray<Act>) => (transport: Transport.Transport) =>
+/** What it has read, with the times, up to the end or the loss, or to its abort. */
+const acting = (acts: ReadonlyArray<Act>, aborts = false) => (transport: Transport.Transport) =>
   Effect.gen(function*() {
     const start = yield* Clock.currentTimeMillis
     const seen: Array<unknown> = []
@@ -664,6 +700,10 @@ const acting = (acts: ReadonlyArray<Act>) => (transport: Transport.Transport) =>
       if (act === "read") yield* read
       else if (typeof act === "number") yield* Effect.sleep(act)
       else yield* Effect.ignore(transport.write(act))
+    }
+    if (aborts) {
+      yield* transport.abort
+      return seen
     }
     yield* Effect.ignore(transport.closeWrite)
     while (yield* read);
@@ -712,6 +752,29 @@ describe("a conversation that is recorded and replayed", () => {
               }))
               // A reset may come in the same instant as what this side does, and then before or after it.
               if (!resets) assert.deepStrictEqual(again.events, transcript.events)
+            })))
+        ),
+        { numRuns: 150 }
+      )
+    ))
+
+  it.live("passes again where an abort has dropped what was written last", () =>
+    Effect.promise(() =>
+      FastCheck.assert(
+        FastCheck.asyncProperty(
+          anyActs,
+          anyActs,
+          FastCheck.record({ latency: FastCheck.nat(5), capacity: FastCheck.nat(20) }),
+          (acts, answers, options) =>
+            Effect.runPromise(VirtualClock.run(Effect.gen(function*() {
+              const { seen, transcript } = yield* Effect.scoped(Effect.gen(function*() {
+                const { peer, transcript, transport } = yield* recorded(options)
+                yield* Effect.fork(serving(answers, false)(peer))
+                const seen = yield* acting(acts, true)(transport)
+                yield* transport.closed
+                return { seen, transcript: transcript() }
+              }))
+              assert.deepStrictEqual(yield* Transcript.run(transcript, acting(acts, true)), seen)
             })))
         ),
         { numRuns: 150 }

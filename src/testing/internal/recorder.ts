@@ -12,7 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { WriteAfterEnd } from "../../ConnectionError.ts"
 import { Fifo } from "../../internal/fifo.ts"
-import { Accepting, taken } from "../../internal/passed.ts"
+import { accepted, Accepting, taken } from "../../internal/passed.ts"
 import * as NetworkLayer from "../../NetworkLayer.ts"
 import type { CloseReason, Transport } from "../../Transport.ts"
 import type { Event, Transcript } from "../Transcript.ts"
@@ -24,6 +24,9 @@ export class Recorder<E> {
   private readonly events: Array<Event> = []
   private readonly writers = new Fifo()
   private accepting: Accepting | undefined = undefined
+  /** What the carrier had accepted before, and what is noted of its output since, in bytes. */
+  private readonly acceptedBefore: number
+  private written = 0
   /** How much of the input is noted. */
   private position: number
   private peerEnded = false
@@ -36,13 +39,17 @@ export class Recorder<E> {
     this.clock = clock
     this.start = clock.unsafeCurrentTimeMillis()
     this.position = taken(carrier.stats())
+    this.acceptedBefore = accepted(carrier.stats())
   }
 
   readonly transcript = (): Transcript => ({
     localAddress: this.carrier.localAddress,
     remoteAddress: this.carrier.remoteAddress,
     startedAt: this.start,
-    events: [...this.events]
+    // A write may be noted behind the loss that dropped it.
+    events: this.events.map((event) =>
+      event._tag === "Loss" && this.unsent > 0 ? { ...event, bytesUnsent: this.unsent } : event
+    )
   })
 
   // --- input -----------------------------------------------------------------------
@@ -96,7 +103,15 @@ export class Recorder<E> {
 
   private sent(chunks: ReadonlyArray<Uint8Array>): void {
     const copies = chunks.filter(({ length }) => length > 0).map((chunk) => new Uint8Array(chunk))
-    if (copies.length > 0) this.note({ _tag: "Data", at: this.now, from: "local", chunks: copies })
+    if (copies.length === 0) return
+    for (const { length } of copies) this.written += length
+    this.note({ _tag: "Data", at: this.now, from: "local", chunks: copies })
+  }
+
+  /** Of what is noted, once the connection is lost: in bytes. */
+  private get unsent(): number {
+    const left = Math.max(0, this.carrier.stats().bytesWritten - this.acceptedBefore)
+    return Math.max(0, this.written - left)
   }
 
   // --- ending ----------------------------------------------------------------------

@@ -40,7 +40,7 @@ const lineOf = (event: Event) => {
     case "Close":
       return { at, from, close: true }
     case "Loss":
-      return { at, from, loss: event.error, code: event.code, syscall: event.syscall }
+      return { at, from, loss: event.error, code: event.code, syscall: event.syscall, unsent: event.bytesUnsent }
   }
 }
 
@@ -119,7 +119,7 @@ const readNumber = (name: string, value: unknown): Read<number> =>
 const readEvent = (value: Readonly<Record<string, unknown>>): Read<Event> =>
   Either.gen(function*() {
     const at = yield* readNumber("at", value["at"])
-    const { base64, close, code, end, from, loss, syscall, text } = value
+    const { base64, close, code, end, from, loss, syscall, text, unsent } = value
     if (typeof loss === "string") {
       if (from !== "local" && from !== "peer" && from !== "network") {
         return yield* Either.left(`"from" to be "local", "peer" or "network"`)
@@ -130,7 +130,8 @@ const readEvent = (value: Readonly<Record<string, unknown>>): Read<Event> =>
         from,
         error: loss,
         code: yield* readOptional("code", code),
-        syscall: yield* readOptional("syscall", syscall)
+        syscall: yield* readOptional("syscall", syscall),
+        ...unsent === undefined ? {} : { bytesUnsent: yield* readNumber("unsent", unsent) }
       }
     }
     if (from !== "local" && from !== "peer") return yield* Either.left(`"from" to be "local" or "peer"`)
