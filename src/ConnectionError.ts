@@ -304,14 +304,15 @@ export class HostNotFound extends Data.TaggedError("HostNotFound")<ResolveDetail
 }
 
 /**
- * The name service did not answer (`EAI_AGAIN`, `ETIMEOUT`). The name may well exist: retry later.
+ * The name service did not answer (`EAI_AGAIN`, `ETIMEOUT`), or could not be asked (`ENOMEM`). The name may well exist: retry
+ * later.
  *
  * @since 0.1.0
  * @category connect errors
  */
 export class ResolverUnavailable extends Data.TaggedError("ResolverUnavailable")<ResolveDetail> {
   override get message() {
-    return `Cannot look up the host "${this.host}": the name service does not answer, try again later${because(this)}.`
+    return `Cannot look up the host "${this.host}": the name service gives no answer, try again later${because(this)}.`
   }
 }
 
@@ -417,12 +418,16 @@ export class PathTooLong extends Data.TaggedError("PathTooLong")<{
  * @since 0.1.0
  * @category connect and listen errors
  */
-export class TooManyOpenFiles extends Data.TaggedError("TooManyOpenFiles")<ListenDetail> {
+export class TooManyOpenFiles extends Data.TaggedError("TooManyOpenFiles")<
+  Omit<ListenDetail, "address"> & {
+    /** `undefined` when it was a look-up of `host` that needed one. */
+    readonly address: Address.Address | undefined
+    readonly host?: string | undefined
+  }
+> {
   override get message() {
-    return `No descriptor is left for ${
-      Address.format(this.address)
-    }; raise the limit (ulimit -n) or close connections` +
-      `${because(this)}.`
+    const what = this.address === undefined ? `a look-up of the host "${this.host}"` : Address.format(this.address)
+    return `No descriptor is left for ${what}; raise the limit (ulimit -n) or close connections${because(this)}.`
   }
 }
 
@@ -439,16 +444,23 @@ export class AddressUnsupported extends Data.TaggedError("AddressUnsupported")<L
 }
 
 /**
+ * Everything that looking up a name can fail with.
+ *
+ * @since 0.1.0
+ * @category connect errors
+ */
+export type ResolveError = HostNotFound | ResolverUnavailable | TooManyOpenFiles
+
+/**
  * Everything that opening a connection can fail with.
  *
  * @since 0.1.0
  * @category connect errors
  */
 export type ConnectError =
+  | ResolveError
   | ConnectionRefused
   | ConnectTimeout
-  | HostNotFound
-  | ResolverUnavailable
   | HostUnreachable
   | NetworkUnreachable
   | ConnectionReset
@@ -457,7 +469,6 @@ export type ConnectError =
   | PathNotFound
   | PathTooLong
   | PermissionDenied
-  | TooManyOpenFiles
   | AddressUnsupported
 
 // -----------------------------------------------------------------------------
@@ -597,6 +608,8 @@ const connectClasses = {
   AddressUnsupported
 } as const
 
+const resolveClasses = { HostNotFound, ResolverUnavailable } as const
+
 const listenClasses = {
   AddressInUse,
   AddressNotAvailable,
@@ -621,7 +634,7 @@ export type ErrnoRow =
       readonly operation: "connect"
       readonly tag: keyof typeof connectClasses | "ConnectTimeout" | "ConnectionReset"
     }
-    | { readonly operation: "resolve"; readonly tag: "HostNotFound" | "ResolverUnavailable" }
+    | { readonly operation: "resolve"; readonly tag: ResolveError["_tag"] }
     | { readonly operation: "listen"; readonly tag: keyof typeof listenClasses }
   )
 
@@ -703,6 +716,8 @@ export const errnoTable: ReadonlyArray<ErrnoRow> = [
   row("resolve", "ETIMEOUT", "*", "ResolverUnavailable"),
   row("resolve", "ESERVFAIL", "*", "ResolverUnavailable"),
   row("resolve", "EREFUSED", "*", "ResolverUnavailable"),
+  row("resolve", "EMFILE", "*", "TooManyOpenFiles"),
+  row("resolve", "ENFILE", "*", "TooManyOpenFiles"),
 
   row("listen", "EADDRINUSE", "*", "AddressInUse"),
   row("listen", "EADDRNOTAVAIL", "*", "AddressNotAvailable"),
@@ -816,9 +831,11 @@ export const fromResolveFailure = (
   failure: SystemFailure,
   host: string,
   family?: Address.Family
-): HostNotFound | ResolverUnavailable => {
-  const detail = { host, family, code: failure.code, cause: failure.cause }
-  return find("resolve", failure)?.tag === "HostNotFound" ? new HostNotFound(detail) : new ResolverUnavailable(detail)
+): ResolveError => {
+  const tag = find("resolve", failure)?.tag ?? "ResolverUnavailable"
+  return tag === "TooManyOpenFiles"
+    ? new TooManyOpenFiles({ ...failure, address: undefined, host })
+    : new resolveClasses[tag]({ host, family, code: failure.code, cause: failure.cause })
 }
 
 /**

@@ -83,7 +83,7 @@ export const isConnector = (u: unknown): u is Connector<unknown, unknown> => has
  * Connects to a TCP port of a host: resolves the name and tries its addresses one after the other, in the order of the
  * resolver. The first that answers wins. (Racing them is another connector's task: this one never has two attempts open.)
  *
- * - `HostNotFound`, `ResolverUnavailable`: there is nothing to try.
+ * - `HostNotFound`, `ResolverUnavailable`, `TooManyOpenFiles` with a `host`: there is nothing to try.
  * - All tries failed: the first one's error. Were there several, its `attempts` lists them all (`ConnectionReset`,
  *   `PermissionDenied`, `TooManyOpenFiles` and `AddressUnsupported` have no such list).
  * - `ConnectTimeout`: the deadline has passed; `phase` tells in what, and `attempts` what was tried, the unfinished last.

@@ -9,7 +9,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Address, Family, TcpAddress } from "./Address.ts"
-import type { ConnectError, HostNotFound, ListenError, ResolverUnavailable } from "./ConnectionError.ts"
+import type { ConnectError, ListenError, ResolveError } from "./ConnectionError.ts"
 import type { Listener } from "./Listener.ts"
 import type { Limits, Transport } from "./Transport.ts"
 
@@ -79,7 +79,7 @@ export class Network extends Context.Tag("effect-transport/Network")<Network, {
   readonly resolve: (
     host: string,
     options?: ResolveOptions
-  ) => Effect.Effect<ReadonlyArray<TcpAddress>, HostNotFound | ResolverUnavailable>
+  ) => Effect.Effect<ReadonlyArray<TcpAddress>, ResolveError>
 }>() {}
 
 /**
@@ -134,5 +134,5 @@ export const connect = (
 export const resolve = (
   host: string,
   options?: ResolveOptions
-): Effect.Effect<ReadonlyArray<TcpAddress>, HostNotFound | ResolverUnavailable, Network> =>
+): Effect.Effect<ReadonlyArray<TcpAddress>, ResolveError, Network> =>
   Effect.flatMap(Network, (network) => network.resolve(host, options))

@@ -80,6 +80,9 @@ EAI_FAIL               ResolverUnavailable
 ETIMEOUT               ResolverUnavailable
 ESERVFAIL              ResolverUnavailable
 EREFUSED               ResolverUnavailable
+ENOMEM                 ResolverUnavailable
+EMFILE                 TooManyOpenFiles
+ENFILE                 TooManyOpenFiles
 EIO                    ResolverUnavailable
 `
 
@@ -294,6 +297,15 @@ describe("every error", () => {
       assert.match(error.message, new RegExp(`^Cannot connect to host\\.test:80: .*${what} took too long\\.$`))
     })
   }
+
+  it("TooManyOpenFiles of a look-up names the host", () => {
+    const error = ConnectionError.fromResolveFailure(failure("EMFILE", "getaddrinfo"), "host.test")
+    assert.strictEqual(
+      error.message,
+      `No descriptor is left for a look-up of the host "host.test"; raise the limit (ulimit -n) or close connections ` +
+        `(getaddrinfo EMFILE).`
+    )
+  })
 
   it("BindFailed names the local address", () => {
     const error = new ConnectionError.BindFailed({ ...connect, localAddress: local })

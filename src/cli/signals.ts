@@ -1,22 +1,22 @@
 /**
- * SIGINT and SIGTERM: the first asks to stop, the second does not ask.
+ * SIGINT, SIGTERM and SIGHUP: the first asks to stop, the second does not ask.
  *
  * @internal
  */
 import * as Effect from "effect/Effect"
 import * as os from "node:os"
 
+const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const
+
 /** Completes at the first signal. From then on, until it is interrupted, and after it, a signal ends the process at once. */
 export const first: Effect.Effect<void> = Effect.async<void>((resume) => {
   const onSignal = () => {
-    process.removeListener("SIGINT", onSignal)
-    process.removeListener("SIGTERM", onSignal)
-    // What a shell reports for a process that the signal has ended.
-    const end = (signal: "SIGINT" | "SIGTERM") => process.exit(128 + os.constants.signals[signal])
-    process.on("SIGINT", end)
-    process.on("SIGTERM", end)
+    for (const signal of signals) {
+      process.removeListener(signal, onSignal)
+      // What a shell reports for a process that the signal has ended.
+      process.on(signal, () => process.exit(128 + os.constants.signals[signal]))
+    }
     resume(Effect.void)
   }
-  process.on("SIGINT", onSignal)
-  process.on("SIGTERM", onSignal)
+  for (const signal of signals) process.on(signal, onSignal)
 })

@@ -5,9 +5,19 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
+import { systemFailure } from "../ConnectionError.ts"
+import { OutputFailed } from "./stdio.ts"
+
+/** The first; that a reader has gone is none. */
+let failure: OutputFailed | undefined
 
 // Without a listener, EPIPE would end the process with a stack trace.
-for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {})
+for (const [name, stream] of [["output", process.stdout], ["error", process.stderr]] as const) {
+  stream.on("error", (cause) => {
+    const { code } = systemFailure(cause)
+    if (code !== "EPIPE") failure ??= new OutputFailed({ stream: name, code })
+  })
+}
 
 /** Lines of the table that stand on the terminal, below everything else. */
 let drawn = 0
@@ -56,11 +66,14 @@ export const unsafeDraw = (rows: ReadonlyArray<string>): void => {
 export const plain = (text: string, stream: NodeJS.WriteStream): string =>
   stream.isTTY && !process.env["NO_COLOR"] ? text : text.replaceAll(/\x1b\[[\d;]*m/g, "")
 
-/** Completes when both streams have taken what was printed, or never will. */
-export const flushed: Effect.Effect<void> = Effect.forEach(
-  [process.stdout, process.stderr],
-  (stream) => Effect.async<void>((resume) => void stream.write("", () => resume(Effect.void))),
-  { discard: true }
+/** Completes when both streams have taken what was printed, or fails with why one of them has not. */
+export const flushed: Effect.Effect<void, OutputFailed> = Effect.zipRight(
+  Effect.forEach(
+    [process.stdout, process.stderr],
+    (stream) => Effect.async<void>((resume) => void stream.write("", () => resume(Effect.void))),
+    { discard: true }
+  ),
+  Effect.suspend(() => failure === undefined ? Effect.void : Effect.fail(failure))
 )
 
 const units = ["KiB", "MiB", "GiB", "TiB"]

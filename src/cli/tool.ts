@@ -61,6 +61,13 @@ const exitCode: Effect.Effect<number> = Effect.suspend(() => {
   )
 })
 
+/** What could not be printed is a failure, as of every tool of the system; after another one it is not told. */
+const printed = (code: number): Effect.Effect<number> =>
+  Effect.catchAll(
+    Effect.as(Terminal.flushed, code),
+    (failure) => code === 0 ? Effect.as(Terminal.report(describe(failure)), 1) : Effect.succeed(code)
+  )
+
 export const run = (): void => {
-  void Effect.runPromise(Effect.tap(exitCode, Terminal.flushed)).then((code) => process.exit(code))
+  void Effect.runPromise(Effect.flatMap(exitCode, printed)).then((code) => process.exit(code))
 }

@@ -10,7 +10,7 @@
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
@@ -21,6 +21,8 @@ import type { Worker as Child } from "node:cluster"
 import cluster from "node:cluster"
 import * as os from "node:os"
 import { firstOf } from "../internal/firstOf.ts"
+import type { Scheduling } from "../internal/timers.ts"
+import { timersOf } from "../internal/timers.ts"
 import { backOff } from "./internal/backOff.ts"
 
 // -----------------------------------------------------------------------------
@@ -43,7 +45,10 @@ export interface Options {
   readonly retry?: Schedule.Schedule<unknown, WorkerFailed> | undefined
   /** How long a worker has to listen as the one before did, when it is to be replaced: 10 seconds. */
   readonly startTimeout?: Duration.DurationInput | undefined
-  /** How long a worker that was asked to end has for it, before it is killed: 30 seconds. Its servers drain meanwhile. */
+  /**
+   * How long a worker that was asked to end has for it, before it is killed: 30 seconds. Its servers drain meanwhile. So long
+   * also has one whose program has failed, for what it has left open.
+   */
   readonly stopTimeout?: Duration.DurationInput | undefined
 }
 
@@ -118,7 +123,7 @@ export const run = <A, E, R>(
   options: Options = {}
 ): Effect.Effect<A | void, E | WorkerFailed, R> =>
   Effect.suspend((): Effect.Effect<A | void, E | WorkerFailed, R> =>
-    cluster.isPrimary ? primary(options) : worker(program)
+    cluster.isPrimary ? primary(options) : worker(program, options)
   )
 
 /** Listens for as long as the Scope is open. */
@@ -138,6 +143,8 @@ const onEnd = (asked: () => void): Effect.Effect<void, never, Scope.Scope> => {
   return Effect.zipRight(on("SIGTERM", listener), on("SIGINT", listener))
 }
 
+const defaultStopTimeout: Duration.DurationInput = "30 seconds"
+
 /** From the primary to a worker. */
 const stopMessage = "effect-transport/Cluster/stop"
 
@@ -148,8 +155,12 @@ const readyMessage = "effect-transport/Cluster/ready"
 // a worker
 // -----------------------------------------------------------------------------
 
-const worker = <A, E, R>(program: Effect.Effect<A, E, R>): Effect.Effect<A | void, E, R> =>
+const worker = <A, E, R>(
+  program: Effect.Effect<A, E, R>,
+  { stopTimeout = defaultStopTimeout }: Options
+): Effect.Effect<A | void, E, R> =>
   Effect.scoped(Effect.gen(function*() {
+    const later: Scheduling["unsafeSchedule"] = timersOf(yield* Effect.clock).schedule
     const stopping = yield* Deferred.make<void>()
     const stop = () => Deferred.unsafeDone(stopping, Exit.void)
     // Otherwise the channel to the primary keeps the process alive.
@@ -163,7 +174,10 @@ const worker = <A, E, R>(program: Effect.Effect<A, E, R>): Effect.Effect<A | voi
     process.send!(readyMessage, () => {})
     const failing = Effect.onError(program, (cause) =>
       Effect.sync(() => {
-        if (!Cause.isInterruptedOnly(cause)) process.exitCode = 1
+        if (Cause.isInterruptedOnly(cause)) return
+        process.exitCode = 1
+        // A timer or a socket that it has left would keep the process alive, and nobody would take its place.
+        later(Duration.toMillis(stopTimeout), () => process.exit(), true)
       }))
     return yield* firstOf(failing, Deferred.await(stopping))
   }))
@@ -261,7 +275,7 @@ const primary = (options: Options): Effect.Effect<void, WorkerFailed> =>
     if (!(Number.isInteger(count) && count >= 1)) {
       return yield* Effect.die(new RangeError(`workers is a whole number, at least 1, not ${count}`))
     }
-    const { restartSignal = "SIGHUP", startTimeout = "10 seconds", stopTimeout = "30 seconds" } = options
+    const { restartSignal = "SIGHUP", startTimeout = "10 seconds", stopTimeout = defaultStopTimeout } = options
     const alive = new Set<Worker>()
     /** Each place has one worker, or waits for its time to have one. */
     const places: Array<Worker | undefined> = Array.from({ length: count }, () => undefined)

@@ -27,6 +27,8 @@ export interface Activated {
 /** SD_LISTEN_FDS_START of sd_listen_fds(3). */
 const firstDescriptor = 3
 
+const isCount = (text: string | undefined): boolean => text !== undefined && /^[1-9]\d*$/.test(text)
+
 /** A worker of a cluster listens on descriptors of its primary. */
 const isForUs = (pid: string | undefined): boolean =>
   pid === `${process.pid}` || (cluster.isWorker && pid === `${process.ppid}`)
@@ -35,7 +37,8 @@ const isForUs = (pid: string | undefined): boolean =>
  * The listeners that this process was started with, in the order of the manager's configuration: TCP and UNIX sockets. They
  * are closed with the Scope; the manager keeps its own descriptors, and whoever connects meanwhile waits for the next process.
  *
- * Empty if the process was not started so: `LISTEN_PID` is not this process, or there is no `LISTEN_FDS` (sd_listen_fds(3)).
+ * Empty if the process was not started so: `LISTEN_PID` is not this process, or `LISTEN_FDS` is no decimal number of them
+ * (sd_listen_fds(3)).
  * In a worker of `Cluster` it gives what the primary was started with, shared by all workers, and closed with the last one.
  * Fails with `InvalidDescriptor` for what cannot listen. To be run once.
  *
@@ -66,13 +69,15 @@ export const listeners = (
   Effect.suspend(() => {
     const { LISTEN_FDNAMES, LISTEN_FDS, LISTEN_PID } = process.env
     const names = LISTEN_FDNAMES?.split(":") ?? []
-    const count = isForUs(LISTEN_PID) ? Number(LISTEN_FDS ?? 0) : 0
-    return Effect.forEach(
-      Array.from({ length: count }),
-      (_, index) =>
+    const count = isForUs(LISTEN_PID) && isCount(LISTEN_FDS) ? Number(LISTEN_FDS) : 0
+    // One by one: it may be any number, and the first that cannot listen is the end.
+    return Effect.loop(0, {
+      while: (index) => index < count,
+      step: (index) => index + 1,
+      body: (index) =>
         Effect.map(
           Tcp.adopt(firstDescriptor + index, options),
           (listener): Activated => ({ name: names[index] || "unknown", listener })
         )
-    )
+    })
   })

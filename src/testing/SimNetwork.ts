@@ -531,10 +531,7 @@ const resolve = (
   asker: Host,
   name: string,
   options: Network.ResolveOptions
-): Effect.Effect<
-  ReadonlyArray<Address.TcpAddress>,
-  ConnectionError.HostNotFound | ConnectionError.ResolverUnavailable
-> => {
+): Effect.Effect<ReadonlyArray<Address.TcpAddress>, ConnectionError.ResolveError> => {
   const port = options.port ?? 0
   const answer = (hosts: ReadonlyArray<string>) => {
     const wanted = hosts.map((host) => Address.tcp(host, port)).filter(({ family }) =>

@@ -162,13 +162,15 @@ describe("cat", () => {
       assert.match(cat.stderr, /^OutputFailed: .*ENOSPC.*\n$/)
     }))
 
-  it.scopedLive("a stdin that cannot be read exits 1", () =>
-    Effect.gen(function*() {
-      const server = yield* listen
-      const cat = yield* shell("exec $tool cat \"$to\" 0> /dev/null", { to: Endpoint.describeClient(server.address) })
-      assert.strictEqual((yield* cat.ended).code, 1)
-      assert.match(cat.stderr, /^InputFailed: .*EBADF.*\n$/)
-    }))
+  for (const [what, from, code] of [["cannot be read", "0> /dev/null", "EBADF"], ["is a directory", "< /", "EISDIR"]]) {
+    it.scopedLive(`a stdin that ${what} exits 1`, () =>
+      Effect.gen(function*() {
+        const server = yield* listen
+        const cat = yield* shell(`exec $tool cat "$to" ${from}`, { to: Endpoint.describeClient(server.address) })
+        assert.strictEqual((yield* cat.ended).code, 1)
+        assert.match(cat.stderr, new RegExp(`^InputFailed: .*${code}.*\\n$`))
+      }))
+  }
 
   it.scopedLive("a signal ends it", () =>
     Effect.gen(function*() {

@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto"
 import { statSync } from "node:fs"
 import * as Address from "../../src/Address.ts"
 import * as Peer from "../support/peer.ts"
-import { tool } from "../support/tool.ts"
+import { shell, tool } from "../support/tool.ts"
 
 const echo = (...options: ReadonlyArray<string>) => tool("echo", "tcp:0", ...options)
 
@@ -20,6 +20,17 @@ describe("echo", () => {
       yield* peer.readBytes(4)
       assert.strictEqual(peer.text, "abc\n")
       assert.strictEqual(server.output, `listening ${yield* server.listening}\n`)
+    }))
+
+  it.scopedLive("serves on when it cannot say so, and exits 1", () =>
+    Effect.gen(function*() {
+      const server = yield* shell("exec $tool echo tcp:0 --verbose 2> /dev/full")
+      const peer = yield* Peer.connect(yield* server.address)
+      yield* peer.write("a")
+      yield* peer.readBytes(1)
+      server.kill("SIGTERM")
+      peer.end()
+      assert.strictEqual((yield* server.ended).code, 1)
     }))
 
   it.scopedLive("sends back all 20 MiB after the peer's half-close, and its own end", () =>

@@ -25,8 +25,8 @@ const isClosed = (server: Effect.Effect.Success<ReturnType<typeof tool>>) =>
     yield* Effect.repeat(dial, { until: (code) => code === "ECONNREFUSED" })
   })
 
-describe("SIGTERM and SIGINT", () => {
-  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+describe("SIGTERM, SIGINT and SIGHUP", () => {
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
     it.scopedLive(`${signal} ends idle connections at once and exits 0`, () =>
       Effect.gen(function*() {
         const server = yield* tool("echo", "tcp:0")
@@ -85,7 +85,7 @@ describe("SIGTERM and SIGINT", () => {
       assert.strictEqual(peer.code, "ECONNRESET")
     }))
 
-  for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
+  for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]] as const) {
     it.scopedLive(`a second ${signal} exits ${code} at once`, () =>
       Effect.gen(function*() {
         const { server } = yield* busy

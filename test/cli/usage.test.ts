@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs"
 import { parseSize } from "../../src/cli/options.ts"
 import { complaint } from "../../src/cli/usage.ts"
 import * as Peer from "../support/peer.ts"
-import { tool } from "../support/tool.ts"
+import { shell, tool } from "../support/tool.ts"
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   readonly version: string
@@ -119,6 +119,13 @@ describe("help and version", () => {
   it.live("--version is the package's", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* outcome("--version"), { code: 0, stdout: `${version}\n`, stderr: "" })
+    }))
+
+  it.scopedLive("--help that cannot be written exits 1", () =>
+    Effect.gen(function*() {
+      const program = yield* shell("exec $tool --help > /dev/full")
+      assert.strictEqual((yield* program.ended).code, 1)
+      assert.match(program.stderr, /^OutputFailed: .*output.*ENOSPC.*\n$/)
     }))
 
   it.live("--help names the commands, in plain text where nobody sees colours", () =>

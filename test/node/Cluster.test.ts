@@ -17,7 +17,7 @@ import { run } from "../support/tool.ts"
 
 const file = path.join(import.meta.dirname, "../support/clustered.ts")
 
-/** Two workers, which do as they are ordered; those that replace them have so many seconds to listen. */
+/** Two workers, which do as they are ordered; those that replace them have so many seconds to listen, all of them to end. */
 const started = (ordered: string, seconds = 60) =>
   Effect.gen(function*() {
     const order = path.join(yield* Peer.directory, "order")
@@ -131,6 +131,22 @@ describe("Cluster.run", () => {
       const answers = yield* Effect.all([ask(port), ask(port)])
       assert.sameMembers(answers, workers().filter(isAlive).map(String))
     }), 60_000)
+
+  it.scopedLive(
+    "starts a worker anew that has failed and leaves something open, after the time to end",
+    () =>
+      Effect.gen(function*() {
+        const { listening, order, program, workers } = yield* clustered(0.1)
+        yield* order("linger")
+        yield* Effect.sync(() => process.kill(workers()[0]!, "SIGKILL"))
+        yield* program.until(() => /^\d+ ended: Failure$/m.test(program.output))
+        yield* order("")
+        yield* listening(3)
+        assert.lengthOf(workers().filter(isAlive), 2)
+        assert.match(program.output, /Worker \d+ ended with status 1/)
+      }),
+    60_000
+  )
 
   it.scopedLive(
     "gives a restart up whose worker fails, or does not listen in time; the old ones go on",

@@ -120,7 +120,48 @@ describe.skipIf(!has("python3"))("SocketActivation.listeners (skipped: python3 i
     }), 60_000)
 })
 
+/** What a manager would set, for this process. */
+const environment = (LISTEN_FDS: string) =>
+  Effect.acquireRelease(
+    Effect.sync(() => void Object.assign(process.env, { LISTEN_FDS, LISTEN_PID: process.pid })),
+    () =>
+      Effect.sync(() => {
+        delete process.env["LISTEN_FDS"]
+        delete process.env["LISTEN_PID"]
+      })
+  )
+
 describe("SocketActivation.listeners without a manager", () => {
   it.scoped("are none", () =>
     Effect.map(SocketActivation.listeners(), (listeners) => assert.deepStrictEqual(listeners, [])))
+
+  for (const count of ["", "0", "-1", "Infinity", "1e3", "0x3", " 3", "3.0", "03"]) {
+    it.scoped(`are none of a number that is ${JSON.stringify(count)}`, () =>
+      Effect.gen(function*() {
+        yield* environment(count)
+        assert.deepStrictEqual(yield* SocketActivation.listeners(), [])
+      }))
+  }
+
+  it.scopedLive(
+    "fail at the first descriptor that cannot listen, however many there should be",
+    () =>
+      Effect.gen(function*() {
+        const program = yield* run("bash", [
+          "-c",
+          `LISTEN_PID=$$ exec "$@" 3< /dev/null`,
+          "bash",
+          process.execPath,
+          "--import",
+          "tsx",
+          file,
+          "alone"
+        ], {
+          env: { ...process.env, npm_config_loglevel: "silent", LISTEN_FDS: "4000000000" }
+        })
+        assert.deepStrictEqual(yield* program.ended, { code: 1, signal: null })
+        assert.include(program.stderr, "Cannot listen on descriptor 3")
+      }),
+    60_000
+  )
 })

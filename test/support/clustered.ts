@@ -1,7 +1,7 @@
 /**
  * Two workers that answer by their number: `?` at once, `w` after 300 ms, `x` by ending without an answer. Before a worker
- * listens, and says so, it does what stands in the file: `fail`, `hang`, or `wait` until something else stands there, before
- * it comes to its program. Workers have so many seconds to listen.
+ * listens, and says so, it does what stands in the file: `fail`, `linger` (which fails with a timer set), `hang`, or `wait`
+ * until something else stands there, before it comes to its program. Workers have so many seconds to listen, and to end.
  */
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
@@ -26,7 +26,8 @@ if (cluster.isWorker && read() === "wait") {
 const order = read()
 
 const program = Effect.scoped(Effect.gen(function*() {
-  if (order === "fail") return yield* Effect.fail("as ordered")
+  if (order === "linger") setInterval(() => {}, 60_000)
+  if (order === "fail" || order === "linger") return yield* Effect.fail("as ordered")
   if (order === "hang") return yield* Effect.never
   const listener = yield* Tcp.listen(Address.tcp("127.0.0.1", 0))
   yield* Effect.sync(() => console.log(`listening ${Address.format(listener.address)} ${process.pid}`))
@@ -42,5 +43,6 @@ const program = Effect.scoped(Effect.gen(function*() {
 void Effect.runPromiseExit(Cluster.run(program, {
   workers: 2,
   startTimeout: `${Number(process.argv[3])} seconds`,
+  stopTimeout: `${Number(process.argv[3])} seconds`,
   retry: Schedule.intersect(Schedule.spaced("10 millis"), Schedule.recurs(3))
 })).then((exit) => console.log(`${process.pid} ended: ${exit._tag}`))

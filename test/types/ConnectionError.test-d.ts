@@ -18,6 +18,12 @@ describe("the unions are closed", () => {
     >()
   })
 
+  test("ResolveError", () => {
+    expectTypeOf<Tags<ConnectionError.ResolveError>>().toEqualTypeOf<
+      "HostNotFound" | "ResolverUnavailable" | "TooManyOpenFiles"
+    >()
+  })
+
   test("ConnectError", () => {
     expectTypeOf<Tags<ConnectionError.ConnectError>>().toEqualTypeOf<
       | "ConnectionRefused"
