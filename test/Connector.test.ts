@@ -147,6 +147,19 @@ describe("failures", () => {
       assert.strictEqual(yield* Effect.provide(Effect.flip(connector.connect), layer), failure)
     }))
 
+  it.scoped("gives the first attempt's error as it is where it has no list of attempts", () =>
+    Effect.gen(function*() {
+      const failure = new ConnectionError.TooManyOpenFiles({
+        address: a,
+        code: "EMFILE",
+        syscall: "socket",
+        cause: undefined
+      })
+      const { asked, layer } = fakeNetwork(() => Effect.fail(failure))
+      assert.strictEqual(yield* Effect.provide(Effect.flip(connector.connect), layer), failure)
+      assert.lengthOf(asked, 4)
+    }))
+
   it.scoped("tries nothing when the name is not found", () =>
     Effect.gen(function*() {
       const { asked, layer } = fakeNetwork(opens)
@@ -278,13 +291,15 @@ describe("the Scope", () => {
 })
 
 describe("descriptions", () => {
-  const connectorOf = (description: string) =>
+  const connectorOf = (description: string, options?: Connector.Options) =>
     Connector.fromEndpoint(
-      Either.getOrThrow(Endpoint.parseClient(description)) as Endpoint.TcpClient | Endpoint.UnixClient
+      Either.getOrThrow(Endpoint.parseClient(description)) as Endpoint.TcpClient | Endpoint.UnixClient,
+      options
     )
 
   it("are read back from the target", () => {
-    for (const description of ["tcp:example.com:443", "tcp:\\:\\:1:80", "unix:/run/x"]) {
+    const bound = "tcp:example.com:443:bindAddress=127.0.0.1"
+    for (const description of ["tcp:example.com:443", bound, "tcp:\\:\\:1:80", "unix:/run/x"]) {
       assert.strictEqual(connectorOf(description).target, description)
     }
     assert.isTrue(Connector.isConnector(connector))
@@ -300,6 +315,14 @@ describe("descriptions", () => {
       assert.strictEqual((yield* Fiber.join(fiber))._tag, "ConnectTimeout")
       assert.strictEqual(asked[0], "host:80 IPv4")
     }))
+
+  it("say how long it may take before the options do, for a path as well", () => {
+    const endpoints = ["tcp:host:80:timeout=0.5", "unix:/run/x:timeout=0.5", "tcp:host:80", "unix:/run/x"]
+    assert.deepStrictEqual(
+      endpoints.map((description) => Duration.toMillis(connectorOf(description, { timeout: "2 seconds" }).timeout)),
+      [500, 500, 2000, 2000]
+    )
+  })
 })
 
 describe("layered", () => {

@@ -426,6 +426,19 @@ describe("buffered", () => {
       assert.instanceOf(error, ConnectionReset)
     }))
 
+  it.scoped("an end that came before the loss is one, also when it waits behind other bytes", () =>
+    Effect.gen(function*() {
+      const { peer, transport } = yield* buffered({ maxChunkSize: 2 }, { limits: { readBufferSize: 0 } })
+      yield* peer.write(ascii("abcd"))
+      yield* peer.closeWrite
+      assert.strictEqual(text((yield* transport.pull)!), "ab")
+      yield* settle
+      yield* peer.abort
+      yield* transport.closed
+      assert.strictEqual(text((yield* transport.pull)!), "cd")
+      assert.isNull(yield* transport.pull)
+    }))
+
   it.scoped("a carrier that is closed beneath it is a loss and does not hang", () =>
     Effect.gen(function*() {
       const reader = yield* buffered()
@@ -438,6 +451,21 @@ describe("buffered", () => {
       yield* writer.carrier.closeWrite
       yield* writer.transport.write(ascii("x"))
       assert.instanceOf(yield* Effect.flip(writer.transport.flush), ConnectionClosed)
+    }))
+
+  it.scoped("a carrier that has ended in order beneath it is no loss", () =>
+    Effect.gen(function*() {
+      const { carrier, peer, transport } = yield* buffered({ maxChunkSize: 2 }, { limits: { readBufferSize: 0 } })
+      yield* peer.write(ascii("abcd"))
+      yield* peer.closeWrite
+      assert.strictEqual(text((yield* transport.pull)!), "ab")
+      yield* carrier.closeWrite
+      assert.strictEqual((yield* carrier.closed)._tag, "Clean")
+      yield* settle
+      assert.strictEqual(text((yield* transport.pull)!), "cd")
+      assert.isNull(yield* transport.pull)
+      yield* transport.close
+      assert.strictEqual((yield* transport.closed)._tag, "Clean")
     }))
 
   it.scoped("a pace asks before anything passes, and counts what has", () =>
@@ -493,6 +521,28 @@ describe("buffered", () => {
       assert.deepStrictEqual(most, { asked: 1, spent: 100_000 })
     }))
 
+  it.scoped("a pace is asked for nothing while the carrier has no room, and for all at once when it is empty", () =>
+    Effect.gen(function*() {
+      const asked: Array<number> = []
+      const pace: NetworkLayer.Pace = {
+        ready: (bytes) =>
+          Effect.sync(() => {
+            asked.push(bytes)
+            return bytes
+          }),
+        spend: () => {}
+      }
+      const { peer, transport } = yield* buffered({ capacity: 0, highWaterMark: 4 }, { write: pace })
+      yield* transport.write(bytes(20))
+      yield* settle
+      yield* transport.write(bytes(5))
+      yield* settle
+      assert.deepStrictEqual(asked, [20])
+      yield* Effect.fork(Effect.zipRight(transport.flush, transport.closeWrite))
+      assert.lengthOf(yield* readAll(peer), 25)
+      assert.deepStrictEqual(asked, [20, 5])
+    }))
+
   it.scoped("it can be made where nothing can be interrupted", () =>
     Effect.gen(function*() {
       const [carrier] = yield* MemoryTransport.pair()
@@ -501,6 +551,23 @@ describe("buffered", () => {
       yield* settle
       yield* transport.abort
       assert.strictEqual((yield* Effect.flip(Fiber.join(pull)))._tag, "ConnectionAborted")
+    }))
+
+  it.effect("nothing is left after the close of one that has input which nobody wants", () =>
+    Effect.gen(function*() {
+      const before = yield* rootFibers
+      const scope = yield* Scope.make()
+      const { peer, transport } = yield* Scope.extend(
+        buffered({ maxChunkSize: 1 }, { limits: { readBufferSize: 0 } }),
+        scope
+      )
+      yield* peer.write(ascii("abc"))
+      assert.strictEqual(text((yield* transport.pull)!), "a")
+      yield* settle
+      yield* Effect.all([transport.abort, peer.abort])
+      yield* settle
+      assert.strictEqual(yield* rootFibers, before)
+      yield* Scope.close(scope, Exit.void)
     }))
 
   it.effect("nothing is left after the close, though its Scope is open", () =>

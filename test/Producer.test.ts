@@ -17,6 +17,7 @@ import { Readable } from "node:stream"
 import type { ConnectionLost } from "../src/ConnectionError.ts"
 import { WriteAfterEnd } from "../src/ConnectionError.ts"
 import * as MemoryTransport from "../src/memory/MemoryTransport.ts"
+import * as NetworkLayer from "../src/NetworkLayer.ts"
 import * as Producer from "../src/Producer.ts"
 import { sweep } from "../src/testing/InterruptSweep.ts"
 import * as Transport from "../src/Transport.ts"
@@ -253,6 +254,24 @@ describe("a push producer", () => {
       assert.deepStrictEqual(log, ["pause"])
     }))
 
+  it.scoped("is not paused while it is being stopped", () =>
+    Effect.gen(function*() {
+      const log: Array<string> = []
+      const [left] = yield* MemoryTransport.pair(lockstep)
+      const consumer = impatient(left)
+      const stopping = yield* Deferred.make<void>()
+      const scope = yield* Scope.make()
+      const slow = { ...pusher(log).producer, stop: Deferred.await(stopping) }
+      yield* Scope.extend(consumer.register(slow), scope)
+      const closing = yield* Effect.fork(Scope.close(scope, Exit.fail("no")))
+      yield* settle
+      yield* consumer.write(bytes(5))
+      assert.isFalse(isDone(closing))
+      assert.deepStrictEqual(log, [])
+      yield* Deferred.succeed(stopping, undefined)
+      yield* Fiber.join(closing)
+    }))
+
   it.scoped("that unregisters while writes wait has ended when they are accepted; the next one is let in at once", () =>
     Effect.gen(function*() {
       const log: Array<string> = []
@@ -412,6 +431,18 @@ describe("a pull producer", () => {
         assert.deepStrictEqual(log, [])
       }))
   }
+
+  it.scoped("is stopped when a write fails and the connection goes on, and ends by that failure", () =>
+    Effect.gen(function*() {
+      const log: Array<string> = []
+      const [left] = yield* MemoryTransport.pair()
+      const broken = new WriteAfterEnd({ localAddress: left.localAddress, remoteAddress: left.remoteAddress })
+      const full = NetworkLayer.derive(left, { writeAll: () => Effect.fail(broken) })
+      const registration = yield* Producer.consumer(full).register(puller(log, [ascii("x")]))
+      assert.strictEqual(yield* Effect.flip(registration.ended), broken)
+      assert.deepStrictEqual(log, ["pull", "stop"])
+      assert.isTrue(left.outgoing.isActive())
+    }))
 
   it.scoped("D14: that is asked when it is stopped is interrupted first, and told nothing after", () =>
     Effect.gen(function*() {
@@ -627,12 +658,20 @@ describe("the end", () => {
       yield* Fiber.join(closing)
     }))
 
-  for (const source of ["nobody", "a producer that is registered", "a producer that has unregistered"] as const) {
+  const sources = [
+    "nobody",
+    "a producer that is registered",
+    "a producer that has unregistered",
+    "a producer that is stopped"
+  ] as const
+  for (const source of sources) {
     it.scoped(`a close lets the writes of ${source} that wait go first`, () =>
       Effect.gen(function*() {
         const [left, right] = yield* MemoryTransport.pair({ ...lockstep, lingerTimeout: 0 })
         const consumer = Producer.consumer(left)
-        const registration = source === "nobody" ? undefined : yield* consumer.register(endless([]).push)
+        const scope = yield* Scope.make()
+        const register = Scope.extend(consumer.register(endless([]).push), scope)
+        const registration = source === "nobody" ? undefined : yield* register
         yield* consumer.write(counting(4))
         const waiting = yield* Effect.fork(consumer.write(counting(2, 4)))
         yield* settle
@@ -640,6 +679,8 @@ describe("the end", () => {
         const closing = yield* Effect.fork(consumer.close)
         yield* settle
         if (source === "a producer that is registered") yield* registration!.unregister
+        if (source === "a producer that is stopped") yield* Scope.close(scope, Exit.fail("no"))
+        yield* settle
         assert.deepStrictEqual(new Uint8Array(yield* Peer.readAll(right)), counting(6))
         yield* Fiber.join(waiting)
         yield* Fiber.join(closing)
@@ -788,10 +829,13 @@ describe("Producer.fromStream", () => {
   it.scoped("fails as the stream does", () =>
     Effect.gen(function*() {
       const [left, right] = yield* MemoryTransport.pair()
-      const stream = Stream.concat(chunked, Stream.fail("broken" as const))
+      const exits: Array<Exit.Exit<unknown, unknown>> = []
+      const opened = Effect.acquireRelease(Effect.void, (_, exit) => Effect.sync(() => exits.push(exit)))
+      const stream = Stream.unwrapScoped(Effect.as(opened, Stream.concat(chunked, Stream.fail("broken" as const))))
       const registration = yield* Producer.consumer(left).register(yield* Producer.fromStream(stream))
       const error: "broken" | ConnectionLost | WriteAfterEnd = yield* Effect.flip(registration.ended)
       assert.strictEqual(error, "broken")
+      assert.deepStrictEqual(exits, [Exit.fail("broken")])
       assert.strictEqual((yield* Effect.flip(Peer.readAll(right)))._tag, "ConnectionReset")
     }))
 
@@ -859,6 +903,12 @@ describe("Producer.toStream", () => {
       }
       assert.isTrue(isDone(running))
       yield* Fiber.join(running)
+    }))
+
+  it.scoped("ends at once after a close, if it is taken at once", () =>
+    Effect.gen(function*() {
+      const stream = Producer.toStream((consumer) => Effect.zipRight(consumer.write(ascii("a")), consumer.close))
+      assert.strictEqual(text(yield* Stream.runCollect(stream)), "a")
     }))
 
   it.scoped("pauses a push producer strictly over the bound, resumes it when that is taken, ends when it unregisters", () =>
@@ -943,6 +993,13 @@ describe("Producer.toStream", () => {
         assert.deepStrictEqual(log, ["stop"])
       }))
   }
+
+  it.scoped("cut short where nothing interrupts, it interrupts the program all the same", () =>
+    Effect.gen(function*() {
+      const stream = Producer.toStream((consumer) => Effect.zipRight(consumer.write(ascii("x")), Effect.never))
+      const taken = yield* Effect.uninterruptible(Stream.runCollect(Stream.take(stream, 1)))
+      assert.strictEqual(text(taken), "x")
+    }))
 
   it.scoped("fails as the program does, after what was written before", () =>
     Effect.gen(function*() {

@@ -14,6 +14,7 @@ import type * as net from "node:net"
 import * as Address from "../src/Address.ts"
 import type { ConnectionLost } from "../src/ConnectionError.ts"
 import * as MemoryTransport from "../src/memory/MemoryTransport.ts"
+import * as NetworkLayer from "../src/NetworkLayer.ts"
 import * as Tcp from "../src/node/Tcp.ts"
 import * as IdleTimeout from "../src/policy/IdleTimeout.ts"
 import * as Producer from "../src/Producer.ts"
@@ -721,6 +722,19 @@ describe("Protocol.fromCallbacks", () => {
       assert.deepStrictEqual(log, ["a", "done", "write lost", "b", "done"])
     }))
 
+  it.scoped("writeConnectionLost waits for a connectionMade that has ended the writing", () =>
+    Effect.gen(function*() {
+      const log: Array<string> = []
+      const { client, fiber } = yield* talking(Protocol.fromCallbacks(({ closeWrite }) => ({
+        ...noting(log)(),
+        connectionMade: Effect.zipRight(Effect.zipRight(closeWrite, settle), Effect.sync(() => log.push("made"))),
+        writeConnectionLost: Effect.sync(() => log.push("write lost"))
+      })))
+      assert.strictEqual(yield* ending(client), "end")
+      yield* Fiber.join(fiber)
+      assert.deepStrictEqual(log, ["made", "write lost", "lost Clean"])
+    }))
+
   it.scoped("a writeConnectionLost that fails ends a connection on which nothing else happens", () =>
     Effect.gen(function*() {
       const { client, fiber } = yield* talking(Protocol.fromCallbacks((transport) => ({
@@ -772,6 +786,16 @@ describe("Protocol.fromCallbacks", () => {
         assert.deepStrictEqual(log, [...(reading === "lost" ? ["read lost"] : []), "write lost", "lost Clean"])
       }))
   }
+
+  it.scoped("a failure of the reading alone ends the connection in order, and is that of the protocol", () =>
+    Effect.gen(function*() {
+      const [client, server] = yield* MemoryTransport.pair(limits)
+      const odd = NetworkLayer.derive(server, { pull: Effect.fail("odd" as const) })
+      const protocol = Protocol.runCallbacks(odd, () => ({ dataReceived: () => Effect.void }))
+      const fiber = yield* Effect.fork(Effect.exit(Effect.scoped(protocol)))
+      assert.strictEqual(yield* ending(client), "end")
+      assert.strictEqual(failed(yield* Fiber.join(fiber)), "odd")
+    }))
 
   it.scoped("a write that meets the loss has not failed: the reason is the loss", () =>
     Effect.gen(function*() {

@@ -401,7 +401,6 @@ class Door {
   readonly life: Life
   private readonly ready: () => void
   private waits = false
-  private withdraw: (() => void) | undefined = undefined
 
   constructor(listener: Listener, life: Life, ready: () => void) {
     this.listener = listener
@@ -413,12 +412,7 @@ class Door {
   await(): void {
     if (this.waits) return
     this.waits = true
-    this.withdraw = this.listener.unsafeAwait(this.notify)
-  }
-
-  leave(): void {
-    this.waits = true
-    this.withdraw?.()
+    this.listener.unsafeAwait(this.notify)
   }
 
   private readonly notify = (): void => {
@@ -602,7 +596,6 @@ class Serving implements Server {
       yield* Effect.forkDaemon(Effect.zipRight(closed, Deferred.succeed(stopping, undefined)))
       yield* Deferred.await(stopping)
       this.stopped = true
-      for (const door of this.doors) door.leave()
       // Beside the drain: it frees the addresses at once, and then waits for those that it turns away.
       for (const listener of listeners) {
         const fiber = yield* Effect.forkDaemon(Effect.interruptible(listener.close))

@@ -594,6 +594,22 @@ describe("handOver", () => {
       assert.strictEqual(yield* framed.handOver, transport)
     }))
 
+  it.scoped("dies while somebody waits to send, and changes nothing", () =>
+    Effect.gen(function*() {
+      const { peer, transport } = yield* opened(
+        MemoryTransport.pair({ capacity: 0, readBufferSize: 0, highWaterMark: 4, lowWaterMark: 0 })
+      )
+      const framed = yield* Framed.duplex(transport, codec)
+      yield* framed.send("one")
+      const sending = yield* Effect.fork(framed.send("two"))
+      yield* settle
+      assert.include(defect(yield* Effect.exit(framed.handOver)), "when nobody does")
+      const reading = yield* Effect.fork(readAll(peer))
+      yield* Fiber.join(sending)
+      yield* (yield* framed.handOver).closeWrite
+      assert.strictEqual(text(yield* reading), "3:one,3:two,")
+    }))
+
   it.scoped("dies while a receive takes its breath, and changes nothing", () =>
     Effect.gen(function*() {
       const { peer, transport } = yield* opened()

@@ -24,6 +24,7 @@ import * as Tcp from "../../src/node/Tcp.ts"
 import * as Server from "../../src/server/Server.ts"
 import { sweep } from "../../src/testing/InterruptSweep.ts"
 import type { Transport } from "../../src/Transport.ts"
+import { readExactly } from "../../src/Transport.ts"
 import { ascii, bytes, text } from "../support/bytes.ts"
 import { settle } from "../support/fibers.ts"
 import * as Peer from "../support/peer.ts"
@@ -649,12 +650,44 @@ describe("Server.serve", () => {
         )
       }))
 
-    it.scoped("the loss of another connection, as any failure", () =>
+    for (const other of ["localAddress", "remoteAddress"]) {
+      it.scoped(`the loss of a connection with another ${other}, as any failure`, () =>
+        Effect.gen(function*() {
+          const entries = yield* logged(
+            (transport) =>
+              Effect.catchAll(transport.pull, (error) =>
+                Effect.fail(Object.assign(Object.create(error), { [other]: Address.memory("other") }))),
+            (client) =>
+              client.abort
+          )
+          assert.deepStrictEqual(entries.map(({ level }) => level), ["WARN"])
+        }))
+    }
+
+    it.scoped("the loss of another connection that a forEach reads, also if nobody debugs", () =>
+      Effect.gen(function*() {
+        const [upstream, far] = yield* MemoryTransport.pair()
+        const net = network()
+        const entries = yield* logs(
+          Effect.gen(function*() {
+            const server = yield* serving(net, () => upstream.forEach(() => Effect.void))
+            const client = yield* net.connect
+            yield* settle
+            yield* far.abort
+            yield* ending(client)
+            yield* net.listener.close
+            yield* Fiber.join(server)
+          }).pipe(Logger.withMinimumLogLevel(LogLevel.Info))
+        )
+        assert.deepStrictEqual(entries.map(({ level }) => level), ["WARN"])
+      }))
+
+    it.scoped("a failure beside the loss of the connection, as any", () =>
       Effect.gen(function*() {
         const entries = yield* logged(
           (transport) =>
-            Effect.catchAll(transport.pull, (error) =>
-              Effect.fail(Object.assign(Object.create(error), { remoteAddress: Address.memory("upstream") }))),
+            Effect.catchAllCause(transport.pull, (cause) =>
+              Effect.failCause(Cause.parallel(cause, Cause.fail("no place on the disk")))),
           (client) =>
             client.abort
         )
@@ -834,6 +867,20 @@ describe("Server.serve", () => {
         assert.deepStrictEqual(yield* Fiber.join(server), { ...none, accepted: 3, drained: 3 })
       }))
 
+    it.scoped("takes for used who has only got something", () =>
+      Effect.gen(function*() {
+        const net = network()
+        const server = yield* serving(
+          net,
+          (transport) => Effect.zipRight(transport.write(ascii("hi")), echo(transport))
+        )
+        const client = yield* net.connect
+        assert.strictEqual(text((yield* client.pull)!), "hi")
+        yield* net.listener.close
+        assert.strictEqual(yield* leave(client), "end")
+        assert.deepStrictEqual(yield* Fiber.join(server), { ...none, accepted: 1, drained: 1 })
+      }))
+
     it.scoped("gives who has just connected a quarter of a second to send: the answer is not lost", () =>
       Effect.gen(function*() {
         const net = network()
@@ -953,6 +1000,22 @@ describe("Server.serve", () => {
         yield* settle
         yield* TestClock.adjust("20 millis")
         assert.strictEqual(String(yield* Fiber.join(seen)).slice(1000), "still there?")
+        assert.deepStrictEqual(yield* Fiber.join(server), { ...none, accepted: 1, drained: 1 })
+      }))
+
+    it.scoped("does not take a connection for idle whose input waits until the event loop has turned", () =>
+      Effect.gen(function*() {
+        const net = network()
+        const server = yield* serving(net, echo)
+        const client = yield* net.connect
+        yield* settle
+        yield* client.writeAll(Array.from({ length: 200 }, (_, index) => Uint8Array.of(index)))
+        const reading = yield* Effect.fork(readExactly(client, 200))
+        yield* net.listener.close
+        assert.lengthOf(yield* Fiber.join(reading), 200)
+        const left = yield* Effect.fork(leave(client))
+        yield* TestClock.adjust("20 millis")
+        assert.strictEqual(yield* Fiber.join(left), "end")
         assert.deepStrictEqual(yield* Fiber.join(server), { ...none, accepted: 1, drained: 1 })
       }))
 

@@ -343,6 +343,31 @@ describe("the limits of a server", () => {
         }))
       ))
 
+    it.live("are not exceeded by exactly as much, and are looked at anew when they are set anew", () =>
+      VirtualClock.run(
+        Effect.scoped(Effect.gen(function*() {
+          const net = network({ capacity: 1, highWaterMark: 1 })
+          const ends: Array<Server.ConnectionEnd> = []
+          const server = yield* Server.make(net.listener, giving, {
+            maxBuffered: 9999,
+            drainTimeout: 0,
+            onEnd: (end) => ends.push(end)
+          })
+          const [exactly, more] = yield* Effect.all([net.connect, net.connect])
+          yield* exactly.write(bytes(1, 10))
+          yield* Effect.sleep("350 millis")
+          yield* more.write(bytes(1, 1))
+          // Once over them: a burst, also if it is forgotten and there is another one.
+          yield* Effect.sleep("100 millis")
+          yield* server.adjust({ maxBuffered: undefined })
+          yield* server.adjust({ maxBuffered: 9999 })
+          yield* Effect.sleep("150 millis")
+          assert.deepStrictEqual(ends, [])
+          yield* Effect.sleep("100 millis")
+          assert.lengthOf(slowest(ends), 1)
+        })).pipe(Logger.withMinimumLogLevel(LogLevel.None))
+      ))
+
     it.live("are looked at also when nobody else is taken, since the server is full", () =>
       VirtualClock.run(Effect.scoped(Effect.gen(function*() {
         const net = network()
@@ -395,6 +420,44 @@ describe("the limits of a server", () => {
           yield* Effect.sleep("100 millis")
           assert.sameMembers(slowest(ends).map(({ host }) => host), ["192.0.2.1:1", "192.0.2.1:2"])
           yield* Effect.all([...before, next].map((client) => client.abort))
+        })).pipe(Logger.withMinimumLogLevel(LogLevel.None))
+      ))
+
+    it.live("tell what an aborted one has taken, also if nothing waited for it at the last look", () =>
+      VirtualClock.run(
+        Effect.scoped(Effect.gen(function*() {
+          const net = network({ capacity: 1, highWaterMark: 1, maxChunkSize: 1 })
+          const ends: Array<Server.ConnectionEnd> = []
+          yield* Server.make(net.listener, giving, {
+            maxBuffered: 10_000,
+            drainTimeout: 0,
+            onEnd: (end) => ends.push(end)
+          })
+          const [before, after] = yield* Effect.all([net.connect, net.connect])
+          yield* before.write(bytes(1, 20))
+          yield* Effect.sleep("150 millis")
+          yield* before.abort
+          yield* after.write(bytes(1, 20))
+          yield* Effect.sleep("100 millis")
+          assert.deepStrictEqual(slowest(ends).map(({ error }) => [error.taken, error.buffered]), [[1, 19_999]])
+        })).pipe(Logger.withMinimumLogLevel(LogLevel.None))
+      ))
+
+    it.live("stay the reason of who was aborted by them, also if the server ends before its handler does", () =>
+      VirtualClock.run(
+        Effect.scoped(Effect.gen(function*() {
+          const net = network()
+          const ends: Array<Server.ConnectionEnd> = []
+          const handler = (transport: Transport) => Effect.ensuring(flood(1024)(transport), Effect.sleep("1 second"))
+          const server = yield* Server.make(net.listener, handler, {
+            maxBuffered: 10_000,
+            isIdle: () => true,
+            onEnd: (end) => ends.push(end)
+          })
+          const client = yield* net.connect
+          assert.strictEqual((yield* client.closed)._tag, "Lost")
+          assert.strictEqual((yield* server.drain("500 millis")).aborted, 1)
+          assert.lengthOf(slowest(ends), 1)
         })).pipe(Logger.withMinimumLogLevel(LogLevel.None))
       ))
 

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -11,10 +12,12 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as Address from "../../src/Address.ts"
+import type { Listener } from "../../src/Listener.ts"
 import * as Tcp from "../../src/node/Tcp.ts"
 import * as Server from "../../src/server/Server.ts"
 import type { Transport } from "../../src/Transport.ts"
 import { ascii, text } from "../support/bytes.ts"
+import { countedTimers } from "../support/countedTimers.ts"
 import { settle } from "../support/fibers.ts"
 import * as Peer from "../support/peer.ts"
 import { ask, leave, network, none, obedient } from "../support/serving.ts"
@@ -202,13 +205,31 @@ describe("Server.make", () => {
         const server = yield* Server.make(net.listener, echo, { maxConnections: 1 })
         yield* net.connect
         const held = yield* net.connect
-        const draining = yield* Effect.fork(server.drain("3 seconds"))
+        // Not at one of the looks, 20 ms apart.
+        const draining = yield* Effect.fork(server.drain("3010 millis"))
         yield* settle
-        yield* TestClock.adjust("2999 millis")
+        yield* TestClock.adjust("3009 millis")
         assert.isNull(draining.unsafePoll())
         yield* TestClock.adjust("1 millis")
         assert.strictEqual((yield* Fiber.join(draining)).accepted, 1)
         assert.strictEqual((yield* held.closed)._tag, "Lost")
+      }))
+
+    it.scopedLive("leaves no timer, also when the deadline is another one then", () =>
+      Effect.gen(function*() {
+        const { armed, clock } = countedTimers()
+        const net = network()
+        const server = yield* Effect.withClock(
+          Server.make(net.listener, () => Effect.never, { maxBuffered: 1 }),
+          clock
+        )
+        yield* net.connect
+        yield* settle
+        yield* Effect.fork(server.drain("1 hour"))
+        yield* server.draining
+        yield* settle
+        assert.deepStrictEqual(yield* server.drain(0), { ...none, accepted: 1, aborted: 1 })
+        assert.strictEqual(armed(), 0)
       }))
 
     it.scoped("by the end of its Scope, which waits for that", () =>
@@ -305,6 +326,25 @@ describe("Server.make", () => {
         assert.deepStrictEqual(yield* server.closed, { ...none, accepted: 2, drained: 2 })
       }))
 
+    it.scoped("waits at each once, however many come to another one", () =>
+      Effect.gen(function*() {
+        const [busy, idle] = [network(), network()]
+        let waits = 0
+        const quiet: Listener = {
+          ...idle.listener,
+          unsafeAwait: (notify) => {
+            waits++
+            return idle.listener.unsafeAwait(notify)
+          }
+        }
+        yield* Server.make([busy.listener, quiet], echo)
+        for (const question of "abc") yield* ask(yield* busy.connect, question)
+        assert.strictEqual(waits, 1)
+        assert.strictEqual(yield* ask(yield* idle.connect, "d"), "d")
+        yield* settle
+        assert.strictEqual(waits, 2)
+      }))
+
     it.scoped("has one limit, and takes of each in turn", () =>
       Effect.gen(function*() {
         const nets = { a: network(), b: network(), c: network() }
@@ -383,6 +423,21 @@ describe("Server.make", () => {
           ["aborted", "Failure", 3000, 14, 2]
         ])
       }).pipe(Logger.withMinimumLogLevel(LogLevel.None)))
+
+    it.scoped("has the loss of a connection that a forEach served, though nobody logs it", () =>
+      Effect.gen(function*() {
+        const net = network()
+        const ends: Array<string> = []
+        const server = yield* Server.make(net.listener, echo, {
+          onEnd: ({ exit }) => ends.push(Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "")
+        })
+        const client = yield* net.connect
+        yield* ask(client, "a")
+        yield* client.abort
+        yield* server.drain()
+        assert.lengthOf(ends, 1)
+        assert.match(ends[0]!, /was reset by the peer/)
+      }))
 
     it.scoped("comes when the fibers that the handler has forked are over, and so does the end of the server", () =>
       Effect.gen(function*() {

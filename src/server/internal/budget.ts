@@ -5,6 +5,7 @@
  * @internal
  */
 import type { Timers } from "../../internal/connection.ts"
+import type { TransportStats } from "../../Transport.ts"
 import type { Connection, Connections } from "./connections.ts"
 
 /** Milliseconds between two looks. */
@@ -17,6 +18,8 @@ export interface Consumer {
   readonly buffered: number
   /** Bytes that it took since the last look. */
   readonly taken: number
+  /** Bytes waited for it at the last look, too. */
+  readonly waited: boolean
 }
 
 export class Budget {
@@ -25,8 +28,8 @@ export class Budget {
   private readonly schedule: Timers["schedule"]
   private readonly evict: (slowest: Consumer, total: number, limit: number) => void
   private cancel: (() => void) | undefined = undefined
-  /** What everybody for whom bytes waited had taken in all, at the last look; only while they were over the limit. */
-  private before: Map<Connection, number> | undefined = undefined
+  /** How it was with everybody at the last look; only while they were over the limit. */
+  private before: ReadonlyMap<Connection, TransportStats> | undefined = undefined
 
   constructor(
     connections: Connections,
@@ -62,19 +65,21 @@ export class Budget {
 
   private look(): void {
     const { before, limit } = this
-    const now = new Map<Connection, number>()
-    const consumers: Array<Consumer> = []
-    let total = 0
-    for (const connection of this.connections.all()) {
-      const { buffered, bytesWritten } = connection.transport.stats()
-      if (buffered === 0) continue
-      total += buffered
-      now.set(connection, bytesWritten)
-      // Who had nothing to take at the last look is no slower than the others can be.
-      consumers.push({ connection, buffered, taken: bytesWritten - (before?.get(connection) ?? -Infinity) })
+    const connections = this.connections.all()
+    const total = connections.reduce((sum, { transport }) => sum + transport.stats().buffered, 0)
+    if (total <= limit) {
+      this.before = undefined
+      return
     }
-    this.before = total > limit ? now : undefined
+    this.before = new Map(connections.map((connection) => [connection, connection.transport.stats()]))
     if (before === undefined) return
+    const consumers: Array<Consumer> = []
+    for (const [connection, { buffered, bytesWritten }] of this.before) {
+      if (buffered === 0) continue
+      const last = before.get(connection)
+      const taken = bytesWritten - (last?.bytesWritten ?? 0)
+      consumers.push({ connection, buffered, taken, waited: last !== undefined && last.buffered > 0 })
+    }
     consumers.sort(bySlowness)
     for (let index = 0, left = total; left > limit && index < consumers.length; index++) {
       const slowest = consumers[index]!
@@ -84,6 +89,10 @@ export class Budget {
   }
 }
 
-/** The slowest is who has the longest to go; of those that take nothing, for whom most waits. */
+/**
+ * The slowest is who has the longest to go; of those that take nothing, for whom most waits. Who had nothing to take at the
+ * last look is no slower than the others can be.
+ */
 const bySlowness = (one: Consumer, other: Consumer): number =>
+  Number(other.waited) - Number(one.waited) ||
   one.taken * other.buffered - other.taken * one.buffered || other.buffered - one.buffered

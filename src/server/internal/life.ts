@@ -68,7 +68,8 @@ export class Life {
 
   /** At once. First the transport: a handler that ends what it uses when it is interrupted does not wait for the peer then. */
   abort(connection: Connection, ending: NonNullable<Connection["ending"]>): void {
-    connection.ending = ending
+    // That of a slow consumer, whose handler may take its time to end, stays.
+    if (typeof connection.ending !== "object") connection.ending = ending
     this.whenDone(connection.transport, connection.transport.abort, () => connection.interrupt?.())
   }
 
