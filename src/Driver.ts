@@ -373,7 +373,8 @@ class DrivenTransport<F, E> implements Transport.Transport<Lost<E>> {
   }
 
   private closeReason(): Transport.CloseReason<Lost<E>> {
-    const { bytesRead, bytesWritten, firstEnded, peerEnded, report } = this.connection
+    const { counted, firstEnded, peerEnded, report } = this.connection
+    const { bytesRead, bytesWritten } = counted
     return this.reason ??= report !== undefined
       ? { _tag: "Lost", error: this.lossError() }
       : { _tag: "Clean", firstEnded: firstEnded ?? "local", peerEnded, bytesRead, bytesWritten }
@@ -417,7 +418,7 @@ class DrivenTransport<F, E> implements Transport.Transport<Lost<E>> {
   }
 
   private closedError(): ConnectionError.ConnectionClosed {
-    const { bytesRead, bytesWritten, writes } = this.connection
+    const { bytesRead, bytesWritten, writes } = this.connection.counted
     return new ConnectionError.ConnectionClosed({
       ...byUs,
       phase: "closing",
@@ -447,7 +448,7 @@ const allWriterOf = <F, E>(transport: DrivenTransport<F, E>): Transport.Transpor
   new WriteAll(transport, chunks)
 
 const statsOf = <F>(connection: Connection<F>) => (): Transport.TransportStats => {
-  const { bytesRead, bytesWritten, lastRead, lastWrite, peerEnded, pulling, unreadBytes, writes } = connection
+  const { bytesRead, bytesWritten, lastRead, lastWrite, peerEnded, pulling, unreadBytes, writes } = connection.counted
   return {
     bytesRead,
     bytesWritten,

@@ -111,6 +111,8 @@ export class Connection<F> {
   firstEnded: "local" | "peer" | undefined = undefined
   peerEnded = false
   readonly writes: WriteBuffer
+  /** Whose counters are told: another core's, if its driver has taken the carrier over. */
+  counted: Connection<unknown> = this
 
   private readonly limits: Limits
   private readonly timers: Timers
@@ -485,12 +487,13 @@ export class Connection<F> {
 
   private lose(loss: Loss<F>, event: "abort" | "failed" | "closeExpired"): void {
     if (this.report !== undefined || transitions[this.state][event] === undefined) return
+    const { bytesRead, bytesWritten, report, writes } = this.counted
     this.report = {
       loss,
       phase: this.closeAsked ? "closing" : "open",
-      bytesRead: this.bytesRead,
-      bytesWritten: this.bytesWritten,
-      bytesUnsent: this.writes.buffered
+      bytesRead,
+      bytesWritten,
+      bytesUnsent: report?.bytesUnsent ?? writes.buffered
     }
     this.dispatch(event)
   }

@@ -93,6 +93,9 @@ export class WorkerFailed extends Data.TaggedError("WorkerFailed")<{
  * - A worker that fails is started anew, see `retry`; but not when it was the last one that listened on the sockets of a
  *   service manager (`SocketActivation`), which are closed with it: then the manager has to start this process anew.
  *
+ * A worker that once has no descriptor for a connection (`ulimit -n`) lives on, but Node hands it no other one: its primary
+ * waits for an answer to the one that was lost. With `NODE_CLUSTER_SCHED_POLICY=none` workers accept by themselves, and go on.
+ *
  * In the primary: suspends until all workers have ended, by the signals or with success. Fails with `WorkerFailed` when `retry`
  * gives up, or those sockets are lost. In a worker: gives what the program gives, and fails as it does, with the exit status
  * 1; nothing if it was asked to end. When the primary is gone, Node ends its workers at once.

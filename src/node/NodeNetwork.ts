@@ -6,6 +6,8 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as dns from "node:dns/promises"
+import * as fs from "node:fs"
+import * as os from "node:os"
 import * as Address from "../Address.ts"
 import * as ConnectionError from "../ConnectionError.ts"
 import * as Network from "../Network.ts"
@@ -18,6 +20,17 @@ const unsupported = (address: Address.Address) =>
   )
 
 const families = { IPv4: 4, IPv6: 6 } as const
+
+/** Where it has no descriptor left for its files and sockets, getaddrinfo(3) knows no name, and does not say why. */
+const shortage = (): ConnectionError.SystemFailure | undefined => {
+  try {
+    fs.closeSync(fs.openSync(os.devNull, "r"))
+    return undefined
+  } catch (cause) {
+    const failure = ConnectionError.systemFailure(cause)
+    return failure.code === "EMFILE" || failure.code === "ENFILE" ? failure : undefined
+  }
+}
 
 /** getaddrinfo(3), which heeds /etc/hosts and nsswitch.conf. It cannot be interrupted: its answer is ignored then. */
 const resolve: Network.Network["Type"]["resolve"] = (host, options = {}) => {
@@ -40,7 +53,8 @@ const resolve: Network.Network["Type"]["resolve"] = (host, options = {}) => {
           verbatim: true,
           family: family === undefined ? 0 : families[family]
         }),
-      catch: (cause) => ConnectionError.fromResolveFailure(ConnectionError.systemFailure(cause), host, family)
+      catch: (cause) =>
+        ConnectionError.fromResolveFailure(shortage() ?? ConnectionError.systemFailure(cause), host, family)
     }),
     (found) => ofFamily(found.map(({ address }) => Address.tcp(address, port)))
   )

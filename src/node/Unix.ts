@@ -135,13 +135,15 @@ const listenPrivately = (address: Address.UnixAddress, settings: SocketSettings,
       return { directory, file, descriptor, bound: descriptor === undefined ? file : `${descriptors}/${descriptor}/s` }
     }),
     ({ bound, descriptor, directory, file }) => {
-      let published: fs.BigIntStats | undefined
+      let own: fs.BigIntStats | undefined
       return server.listen({
         settings,
         listen: { path: bound },
         address,
         publish: attempt(address, () => {
           if (options.mode !== undefined) fs.chmodSync(file, options.mode)
+          // Before there is a second name to remove.
+          own = look(file)
           try {
             fs.linkSync(file, address.path)
           } catch (cause) {
@@ -149,7 +151,6 @@ const listenPrivately = (address: Address.UnixAddress, settings: SocketSettings,
               ? Object.assign(new Error("the path exists", { cause }), { code: "EADDRINUSE", syscall: "link" })
               : cause
           }
-          published = look(address.path)
           fs.rmSync(file)
           fs.rmdirSync(directory)
         }),
@@ -158,7 +159,7 @@ const listenPrivately = (address: Address.UnixAddress, settings: SocketSettings,
           if (descriptor !== undefined) fs.closeSync(descriptor)
           fs.rmSync(directory, { recursive: true, force: true })
           // Ours, and not what somebody has put there since.
-          if (published !== undefined && isSame(published, look(address.path))) fs.rmSync(address.path, { force: true })
+          if (own !== undefined && isSame(own, look(address.path))) fs.rmSync(address.path, { force: true })
         }))
       }, options)
     }

@@ -1,10 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
+import * as path from "node:path"
+import * as url from "node:url"
 import * as Address from "../../src/Address.ts"
 import * as Network from "../../src/Network.ts"
 import * as NodeNetwork from "../../src/node/NodeNetwork.ts"
 import * as Peer from "../support/peer.ts"
+import { shell } from "../support/tool.ts"
 
 describe("the operating system's network", () => {
   for (const carrier of Peer.carriers) {
@@ -74,4 +77,25 @@ describe("resolve", () => {
       const error = yield* Effect.flip(Network.resolve("a..b"))
       assert.strictEqual(error.host, "a..b")
     }).pipe(Effect.provide(NodeNetwork.layer)))
+
+  it.scopedLive("cannot tell that there is no such name while no descriptor is left", () =>
+    Effect.gen(function*() {
+      const module = (file: string) => url.pathToFileURL(path.resolve(import.meta.dirname, file)).href
+      const program = yield* shell(`ulimit -n 256; exec "$node" --import tsx --input-type=module --eval "$script"`, {
+        node: process.execPath,
+        script: `
+          import * as Effect from "effect/Effect"
+          import * as fs from "node:fs"
+          import * as Network from "${module("../../src/Network.ts")}"
+          import * as NodeNetwork from "${module("../../src/node/NodeNetwork.ts")}"
+          const open = []
+          try { for (;;) open.push(fs.openSync("/dev/null")) } catch {}
+          const resolved = Effect.provide(Network.resolve("localhost"), NodeNetwork.layer)
+          const error = await Effect.runPromise(Effect.flip(resolved))
+          open.forEach((descriptor) => fs.closeSync(descriptor))
+          console.log(error._tag, error.code)`
+      })
+      yield* program.ended
+      assert.strictEqual(program.output, "ResolverUnavailable EMFILE\n", program.stderr)
+    }))
 })

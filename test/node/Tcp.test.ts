@@ -184,6 +184,22 @@ describe("a TCP listen", () => {
       })
   )
 
+  it.scopedLive("fails, and leaves nothing, where the system does not tell what was bound", () =>
+    Effect.gen(function*() {
+      const before = yield* Peer.sockets
+      const told: unknown = Reflect.get(net.Server.prototype, "address")
+      const untold = () => {
+        throw Object.assign(new Error("address ENOBUFS"), { code: "ENOBUFS", syscall: "address" })
+      }
+      yield* Effect.acquireRelease(
+        Effect.sync(() => Object.assign(net.Server.prototype, { address: untold })),
+        () => Effect.sync(() => Object.assign(net.Server.prototype, { address: told }))
+      )
+      const error = yield* Effect.flip(Effect.scoped(Tcp.listen(Address.tcp("127.0.0.1", 0))))
+      assert.deepInclude(error, { _tag: "ListenFailed", code: "ENOBUFS" })
+      yield* Peer.eventually(() => Peer.openSockets() <= before)
+    }))
+
   it.live("with a wrong limit dies by a RangeError, and so does a connect", () =>
     Effect.gen(function*() {
       const wrong = [{ highWaterMark: 0 }, { readBufferSize: -1 }, { highWaterMark: 10, lowWaterMark: 10 }]

@@ -91,6 +91,31 @@ describe.skipIf(!has("openssl"))("TLS on sockets (skipped: openssl is not instal
       assert.strictEqual((yield* right.closed)._tag, "Clean")
     }))
 
+  const endings = [
+    ["reset", { _tag: "ConnectionReset", side: "peer" }, (_: Secured, peer: Transport.Transport) => peer.abort],
+    ["abort", { _tag: "ConnectionAborted", side: "local" }, (own: Secured) => own.abort]
+  ] as const
+  for (const [name, expected, end] of endings) {
+    it.scopedLive(`counts in its loss by ${name}, and in the carrier's, what was read, written and not sent`, () =>
+      Effect.gen(function*() {
+        const [left, right] = yield* tcpPair({ lingerTimeout: 0 })
+        const [one, other] = yield* secured([left, right])
+        yield* other.write(utf8("123456789"))
+        yield* one.pull
+        yield* one.write(utf8("12345"))
+        yield* other.pull
+        const accepted = 16 * 1024 * 1024
+        yield* one.write(new Uint8Array(accepted))
+        yield* end(one, right)
+        const counted = { ...expected, bytesRead: 9, bytesWritten: 5, bytesUnsent: accepted }
+        for (const transport of [one, left]) {
+          const reason = yield* transport.closed
+          assert(reason._tag === "Lost")
+          assert.deepInclude(reason.error, counted)
+        }
+      }))
+  }
+
   it.scopedLive("upgrades in the middle, with bytes of TLS already read, and others not yet sent", () =>
     Effect.gen(function*() {
       const [left, right] = yield* tcpPair({ lingerTimeout: 0 })

@@ -5,6 +5,8 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as fs from "node:fs"
+import defaultFs from "node:fs"
+import { syncBuiltinESMExports } from "node:module"
 import * as net from "node:net"
 import * as path from "node:path"
 import * as url from "node:url"
@@ -222,6 +224,25 @@ for (const [way, options] of ways) {
         const address = Address.unix(path.join(directory, "s"))
         const exit = yield* Effect.exit(Effect.scoped(Unix.listen(address, { ...options, highWaterMark: 0 })))
         assert.isTrue(Exit.isFailure(exit) && exit.cause._tag === "Die" && exit.cause.defect instanceof RangeError)
+        assert.deepStrictEqual(fs.readdirSync(directory), [])
+      }))
+
+    it.scopedLive("leaves nothing behind when its file cannot be looked at", () =>
+      Effect.gen(function*() {
+        const directory = yield* Peer.directory
+        const { lstatSync } = defaultFs
+        const look = (by: unknown) =>
+          Effect.sync(() => {
+            Object.assign(defaultFs, { lstatSync: by })
+            syncBuiltinESMExports()
+          })
+        const failOnce = () => {
+          Effect.runSync(look(lstatSync))
+          throw Object.assign(new Error("lstat EIO"), { code: "EIO", syscall: "lstat" })
+        }
+        yield* Effect.acquireRelease(look(failOnce), () => look(lstatSync))
+        const error = yield* Effect.flip(Effect.scoped(Unix.listen(Address.unix(path.join(directory, "s")), options)))
+        assert.deepInclude(error, { _tag: "ListenFailed", code: "EIO" })
         assert.deepStrictEqual(fs.readdirSync(directory), [])
       }))
 

@@ -102,11 +102,17 @@ export const listen = (
         }),
         binding.unbind ?? Effect.void
       )
-      yield* Effect.onError(
-        Effect.zipRight(restore(bind(server, binding, options.backlog)), binding.publish ?? Effect.void),
+      const bound = Effect.try({
+        try: () => boundAddress(server, binding.address),
+        catch: (cause) => ConnectionError.fromListenFailure(ConnectionError.systemFailure(cause), binding.address)
+      })
+      const address = yield* Effect.onError(
+        restore(bind(server, binding, options.backlog)).pipe(
+          Effect.zipRight(binding.publish ?? Effect.void),
+          Effect.zipRight(bound)
+        ),
         () => stop
       )
-      const address = boundAddress(server, binding.address)
       const isUnix = address._tag === "UnixAddress"
       const settings = { ...binding.settings, kind: isUnix ? "unix" : "tcp" } as const
       const { listener, offer } = Listener.make({ address, maxPending: options.maxPending ?? 128, stop })

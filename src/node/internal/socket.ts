@@ -181,6 +181,8 @@ class SocketDriver extends StreamDriver<net.Socket> implements Driver.Driver {
   }
 
   override onError(failure: SystemFailure): void {
+    // SO_LINGER is refused: Node has let go of the handle by then, and `'close'` never comes.
+    if (failure.syscall === "reset") this.events.released()
     // The kernel says EPIPE when the reset came after a FIN; the probe was not the program's own write.
     super.onError(this.probing && failure.code === "EPIPE" ? { ...failure, code: "ECONNRESET" } : failure)
   }
@@ -199,8 +201,11 @@ class SocketDriver extends StreamDriver<net.Socket> implements Driver.Driver {
   }
 }
 
-const tcpAddress = (host: string | undefined, port: number | undefined): Address.Address =>
-  host === undefined || port === undefined ? Address.unspecified("IPv4") : Address.tcp(host, port)
+const tcpAddress = (
+  host: string | undefined,
+  port: number | undefined,
+  family: Address.Family = "IPv4"
+): Address.Address => host === undefined || port === undefined ? Address.unspecified(family) : Address.tcp(host, port)
 
 /**
  * The carrier of a connected socket. The kernel forgets the addresses with the connection: they are asked for now. Node
@@ -231,7 +236,9 @@ class SocketCarrier implements Driver.Carrier<SystemFailure> {
   }
 
   get remoteAddress(): Address.Address {
-    return this.remote ??= tcpAddress(this.handle.remoteAddress, this.handle.remotePort)
+    const { handle, localAddress } = this
+    const family = localAddress._tag === "TcpAddress" ? localAddress.family : undefined
+    return this.remote ??= tcpAddress(handle.remoteAddress, handle.remotePort, family)
   }
 
   get options(): Transport.TransportOptions | undefined {

@@ -20,6 +20,7 @@ import type { Transport } from "../../Transport.ts"
 import type { Info, LenientTlsTransport, Options, TlsTransport } from "../Tls.ts"
 import type { TlsError, TlsLost } from "../TlsError.ts"
 import { TlsFailed, TlsTruncated } from "../TlsError.ts"
+import { coreOf } from "./streamDriver.ts"
 import { alertOf } from "./tlsAlerts.ts"
 import { TlsCarrier } from "./tlsCarrier.ts"
 import { DetectingDriver } from "./tlsDetecting.ts"
@@ -182,8 +183,8 @@ const openOnSocket = <E>(
     (events, failures) => new SocketTlsDriver(socket, carrier, events, failures)
   )
   return Effect.map(opened, ({ outer }) => {
-    // Who limits or drains connections looks at those that were accepted.
-    Object.defineProperty(transport, "stats", { value: outer.stats })
+    // Who limits or drains connections looks at those that were accepted, and of these it is told what was lost.
+    coreOf(transport)!.counted = coreOf(outer)!
     return Object.defineProperty(outer, "tls", { value: info })
   }) as Effect.Effect<Opened<E>, never, Scope.Scope>
 }

@@ -381,6 +381,21 @@ for (const { carrier, name, open } of Peer.openings) {
 }
 
 /** How the pieces of a test of resets lie in time: nothing between, one turn of the event loop, two. */
+describe("abort (TCP)", () => {
+  it.scopedLive("completes where the system refuses to send a reset", () =>
+    Effect.gen(function*() {
+      const { transport } = yield* Peer.accepted("tcp")
+      const { _handle: handle } = transport.unsafeHandle as {
+        readonly _handle: Record<"reset" | "close", () => number>
+      }
+      handle.reset = () => -1
+      // Node has let go of it.
+      yield* Effect.addFinalizer(() => Effect.sync(() => handle.close()))
+      yield* transport.abort
+      assert.strictEqual(lossOf(yield* transport.closed)._tag, "ConnectionAborted")
+    }))
+})
+
 const gaps = [0, 1, 2] as const
 
 const repetitions = 50

@@ -128,6 +128,19 @@ describe("addresses", () => {
         assert.strictEqual((transport.remoteAddress as Address.TcpAddress).host, host)
         peer.destroy()
       }))
+
+    it.scopedLive(`on ${host} a connection that is reset before it is accepted has an unspecified peer of that family`, () =>
+      Effect.gen(function*() {
+        const listener = yield* Tcp.listen(Address.tcp(host, 0))
+        // This process accepts nobody meanwhile.
+        execFileSync(process.execPath, [
+          "-e",
+          `require("node:net").connect(${tcpPort(listener.address)}, "${host}", function() { this.resetAndDestroy() })`
+        ])
+        const transport = yield* listener.accept
+        same(transport.remoteAddress, Address.unspecified((listener.address as Address.TcpAddress).family))
+        assert.strictEqual((yield* Effect.flip(transport.pull))._tag, "ConnectionReset")
+      }))
   }
 
   it.scopedLive.skipIf(linkLocal(false) === undefined)(
