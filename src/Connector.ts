@@ -82,6 +82,7 @@ export const isConnector = (u: unknown): u is Connector<unknown, unknown> => has
 /**
  * Connects to a TCP port of a host: resolves the name and tries its addresses one after the other, in the order of the
  * resolver. The first that answers wins. (Racing them is another connector's task: this one never has two attempts open.)
+ * One that never answers has its part of what is left of the deadline, 2 seconds at least, before the next one is tried.
  *
  * - `HostNotFound`, `ResolverUnavailable`, `TooManyOpenFiles` with a `host`: there is nothing to try.
  * - All tries failed: the first one's error. Were there several, its `attempts` lists them all (`ConnectionReset`,
@@ -178,15 +179,7 @@ export const layered: {
   layer: (transport: Transport<E1>) => Effect.Effect<Transport<E2>, Err2, Scope.Scope>
 ): Connector<E2, Err1 | Err2> => {
   const { target, timeout } = connector
-  const late = () =>
-    new ConnectionError.ConnectTimeout({
-      phase: "handshake",
-      target,
-      duration: timeout,
-      code: undefined,
-      cause: undefined,
-      attempts: []
-    })
+  const late = () => timedOut(target, "handshake", timeout, [])
   const dial = Effect.clockWith((clock) =>
     Effect.suspend(() => {
       const deadline = clock.unsafeCurrentTimeMillis() + Duration.toMillis(timeout)
@@ -216,7 +209,7 @@ const dialling = (
   const duration = Duration.decode(timeout ?? defaultTimeout)
   const dial = Effect.clockWith((clock) =>
     Effect.suspend(() => {
-      const tries = new Tries(options, () => clock.unsafeCurrentTimeMillis())
+      const tries = new Tries(options, duration, () => clock.unsafeCurrentTimeMillis())
       return Effect.timeoutFail(Effect.flatMap(candidates, (addresses) => tries.oneByOne(addresses)), {
         duration,
         onTimeout: () => tries.timeout(target, duration)
@@ -229,14 +222,16 @@ const dialling = (
 /** What was tried so far: the deadline may pass at any point of it. */
 class Tries {
   private readonly options: Network.ConnectOptions
+  private readonly deadline: number
   private readonly now: () => number
   private readonly attempts: Array<ConnectionError.ConnectAttempt> = []
   private addresses: ReadonlyArray<Address.Address> = []
   private started = 0
   private startedAfter = 0
 
-  constructor(options: Network.ConnectOptions, now: () => number) {
+  constructor(options: Network.ConnectOptions, timeout: Duration.Duration, now: () => number) {
     this.options = options
+    this.deadline = now() + Duration.toMillis(timeout)
     this.now = now
   }
 
@@ -248,10 +243,23 @@ class Tries {
 
   private next(): Dial<Transport> {
     this.startedAfter = this.now() - this.started
-    return Effect.catchAll(Network.connect(this.addresses[this.attempts.length]!, this.options), (error) => {
+    return Effect.catchAll(this.attempt(this.addresses[this.attempts.length]!), (error) => {
       this.failed(error)
       return this.attempts.length < this.addresses.length ? this.next() : Effect.fail(this.firstError())
     })
+  }
+
+  /** One that never answers leaves the others their part of the time, as in Go's `net.Dial`; the last one has all that is left. */
+  private attempt(address: Address.Address): Dial<Transport> {
+    const connect = Network.connect(address, this.options)
+    const others = this.addresses.length - this.attempts.length - 1
+    const left = this.deadline - this.now()
+    if (others === 0 || left === Infinity) return connect
+    const duration = Duration.millis(Math.max(left / (others + 1), leastPart))
+    return withOwnScope(Effect.timeoutFail(connect, {
+      duration,
+      onTimeout: () => timedOut(Address.format(address), "connect", duration, [])
+    }))
   }
 
   private failed(error: ConnectionError.ConnectError): void {
@@ -267,16 +275,25 @@ class Tries {
 
   timeout(target: string, duration: Duration.Duration): ConnectionError.ConnectTimeout {
     const { addresses, attempts } = this
-    const late = { phase: addresses.length === 0 ? "resolve" : "connect", code: undefined, cause: undefined } as const
     // The last one may have failed in the same moment.
     if (addresses.length > 1 && attempts.length < addresses.length) {
       const unfinished = Address.format(addresses[attempts.length]!)
       const spent = Duration.millis(this.now() - this.started - this.startedAfter)
-      this.failed(new ConnectionError.ConnectTimeout({ ...late, target: unfinished, duration: spent, attempts: [] }))
+      this.failed(timedOut(unfinished, "connect", spent, []))
     }
-    return new ConnectionError.ConnectTimeout({ ...late, target, duration, attempts })
+    return timedOut(target, addresses.length === 0 ? "resolve" : "connect", duration, attempts)
   }
 }
+
+/** In milliseconds: what an attempt has at least, as long as the deadline allows it. */
+const leastPart = 2000
+
+const timedOut = (
+  target: string,
+  phase: ConnectionError.ConnectTimeout["phase"],
+  duration: Duration.Duration,
+  attempts: ReadonlyArray<ConnectionError.ConnectAttempt>
+) => new ConnectionError.ConnectTimeout({ phase, target, duration, code: undefined, cause: undefined, attempts })
 
 type WithAttempts = Extract<ConnectionError.ConnectError, { readonly attempts: unknown }>
 

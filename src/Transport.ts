@@ -144,7 +144,9 @@ export interface Transport<out E = ConnectionLost> {
   /**
    * The write buffer itself, as a `Queue.Enqueue` whose capacity is in bytes. An offer is a `write` whose failure is
    * `false`: after the end it neither hangs nor interrupts. `Queue.shutdown` is `closeWrite`, and `awaitShutdown` completes
-   * when the write side has ended. `Sink.fromQueue` ignores `false`: use `sink`, which fails.
+   * when the write side has ended. `unsafeOffer` is a `write` for which there is room at once, and otherwise `false`, with
+   * nothing accepted: for who would rather drop a slow peer than wait for it. `Sink.fromQueue` ignores `false`: use `sink`,
+   * which fails.
    */
   readonly outgoing: Queue.Enqueue<Uint8Array>
 

@@ -203,15 +203,41 @@ describe("the deadline", () => {
   it.scoped("covers all attempts together, and tells them all", () =>
     Effect.gen(function*() {
       const { asked, layer } = fakeNetwork((address) =>
-        address === a ? Effect.zipRight(Effect.sleep("2 seconds"), Effect.fail(refused(address))) : Effect.never
+        address === a ? Effect.zipRight(Effect.sleep("1 second"), Effect.fail(refused(address))) : Effect.never
       )
       const dial = Connector.make({ host: "host", port: 80, timeout: "5 seconds" })
       const error = yield* dialUntilDeadline(dial, layer, "5 seconds")
       assert.deepStrictEqual(
         error.attempts.map(({ address, error, startedAfter }) => [address, startedAfter, error._tag]),
-        [[a, 0, "ConnectionRefused"], [b, 2000, "ConnectTimeout"]]
+        [[a, 0, "ConnectionRefused"], [b, 1000, "ConnectTimeout"], [c, 3000, "ConnectTimeout"]]
       )
-      assert.strictEqual(asked.length, 3)
+      assert.strictEqual(asked.length, 4)
+    }))
+
+  it.scoped("leaves the others their part of it when an address never answers", () =>
+    Effect.gen(function*() {
+      const { asked, layer } = fakeNetwork((address) => address === a ? Effect.never : opens(address))
+      const dialling = yield* Effect.fork(Effect.provide(connector.connect, layer))
+      yield* TestClock.adjust("10 seconds")
+      yield* Fiber.join(dialling)
+      assert.deepStrictEqual(asked, ["host:80 any", Address.format(a), Address.format(b)])
+    }))
+
+  it.scoped("a part of it that is over while a connection is established leaves none open but the one that it gives", () =>
+    Effect.gen(function*() {
+      const opened: Array<Transport> = []
+      const { layer } = fakeNetwork((address) =>
+        Effect.uninterruptible(Effect.tap(
+          Effect.zipRight(address === a ? Effect.sleep("10 seconds") : Effect.void, opens(address)),
+          (transport) => opened.push(transport)
+        ))
+      )
+      const dialling = yield* Effect.fork(Effect.provide(connector.connect, layer))
+      yield* TestClock.adjust("10 seconds")
+      const given = yield* Fiber.join(dialling)
+      for (const transport of opened) {
+        if (transport !== given) assert.strictEqual((yield* transport.closed)._tag, "Lost")
+      }
     }))
 
   it.live("tells all attempts also when the last one fails in the same moment", () =>

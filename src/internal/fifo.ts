@@ -48,16 +48,16 @@ export class Fifo {
       const place = new Place()
       const turn = Effect.suspend(() => {
         this.join(place)
-        return Effect.zipRight(turnOf(place, () => this.first === place), effect)
+        return Effect.zipRight(turnOf(() => this.first === place, place), effect)
       })
       return Effect.ensuring(turn, Effect.sync(() => this.leave(place)))
     })
   }
 }
 
-/** Waits until it holds; whoever makes it hold wakes the place. */
-export const turnOf = (place: Place, holds: () => boolean): Effect.Effect<void> =>
+/** Waits until it holds; whoever makes it hold wakes one of the places. */
+export const turnOf = (holds: () => boolean, ...places: ReadonlyArray<Place>): Effect.Effect<void> =>
   Effect.async((resume) => {
-    if (holds()) resume(Effect.void)
-    else place.wake = () => resume(Effect.void)
+    if (holds()) return resume(Effect.void)
+    for (const place of places) place.wake = () => resume(Effect.void)
   })

@@ -83,6 +83,14 @@ export const make =
           counted.look()
           return f(chunk)
         })
+      // The carrier's own as well: it takes what need not wait.
+      Object.assign(derived.outgoing, {
+        unsafeOffer: (bytes: Uint8Array) => {
+          const isAccepted = transport.outgoing.unsafeOffer(bytes)
+          counted.look()
+          return isAccepted
+        }
+      })
       return Object.assign(derived, { forEach })
     })
 

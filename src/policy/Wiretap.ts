@@ -95,6 +95,7 @@ export const make = (tap: Tap) => <E>(transport: Transport<E>): Effect.Effect<Tr
         }),
         Effect.sync(() => wire.ended("in"))
       )
+    Object.assign(derived.outgoing, { unsafeOffer: (bytes: Uint8Array) => wire.offer(bytes) })
     return Object.assign(derived, { forEach })
   })
 

@@ -185,6 +185,9 @@ export type ProxyProtocolError = ProxyHeaderInvalid | ProxyHeaderTruncated | Pro
  * read again, but for a header that was whole by then: it may be gone. There is no guessing: a connection of a trusted proxy
  * has a header, any other one has none.
  *
+ * Who has reset the connection before it was accepted, as a check of the port may do, has no address to be trusted by: that
+ * fails with the loss.
+ *
  * It costs nothing for the bytes after the header. A timeout of 0 or less is a `RangeError`; an infinite one never ends.
  *
  * @example
@@ -222,7 +225,11 @@ export const read = (options: ReadOptions) => {
         return Effect.map(readWithin(transport, decoder, duration), (header) => proxied(transport, header))
       }
       if (options.untrusted === "pass") return Effect.succeed(proxied(transport, undefined))
-      return Effect.fail(new ProxyNotTrusted({ localAddress, remoteAddress }))
+      const untrusted = new ProxyNotTrusted({ localAddress, remoteAddress })
+      if (!Address.isUnspecified(remoteAddress)) return Effect.fail(untrusted)
+      // The kernel has forgotten who has reset the connection before it was accepted, as haproxy's checks do: it is a loss.
+      const lost = Effect.zipRight(transport.forEach(() => Effect.void), Effect.fail(untrusted))
+      return Effect.timeoutFail(lost, { duration, onTimeout: () => untrusted })
     }).pipe(Effect.tapError(() => transport.abort))
 }
 

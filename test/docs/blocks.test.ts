@@ -36,7 +36,8 @@ const runBy: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "docs/from-twisted.md": {
     "class Echo(protocol.Protocol):": "not run: Twisted's own, to compare with",
     "// callbacks.ts": "from-twisted.test.ts, with a client",
-    "// echo.ts": "from-twisted.test.ts, with a client"
+    "// echo.ts": "from-twisted.test.ts, with a client",
+    "// again.ts": "from-twisted.test.ts, with a server that ends and resets"
   },
   "docs/observability.md": {
     "npm install @effect/opentelemetry@0.64 @opentelemetry/sdk-trace-base@2 @opentelemetry/sdk-metrics@2":

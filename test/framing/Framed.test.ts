@@ -7,6 +7,7 @@ import * as FastCheck from "effect/FastCheck"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Supervisor from "effect/Supervisor"
 import * as Codec from "../../src/Codec.ts"
 import * as Framed from "../../src/framing/Framed.ts"
 import * as Netstring from "../../src/framing/Netstring.ts"
@@ -697,6 +698,22 @@ describe("request", () => {
       const answers = yield* Effect.forEach(all, framed.request, { concurrency: "unbounded" })
       assert.deepStrictEqual(questions, all)
       assert.deepStrictEqual(answers, all.map((question) => `(${question})`))
+    }))
+
+  it.scoped("who asks behind others who have yet to write needs no further fiber", () =>
+    Effect.gen(function*() {
+      const { peer, transport } = yield* opened(MemoryTransport.pair({ capacity: 0, highWaterMark: 1 }))
+      const framed = yield* Framed.duplex(transport, codec)
+      const counted = yield* Supervisor.track
+      const all = Array.from({ length: 100 }, (_, index) => `${index}`)
+      const asking = yield* Effect.fork(
+        Effect.supervised(Effect.forEach(all, framed.request, { concurrency: "unbounded" }), counted)
+      )
+      yield* settle
+      // Those who ask, and the two races of the one whose turn it is.
+      assert.isAtMost((yield* counted.value).length, all.length + 5)
+      yield* answering(peer)
+      assert.deepStrictEqual(yield* asking, all.map((question) => `(${question})`))
     }))
 
   it.scoped("an answer that comes in many pieces is one", () =>

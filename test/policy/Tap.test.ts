@@ -43,6 +43,15 @@ describe("a tap", () => {
       assert.deepStrictEqual(told, [["written", 3], ["written", 9], ["read", 4], ["read", 2], ["closed", "Clean"]])
     }))
 
+  it.scoped("is told what is offered without waiting, which goes as without it", () =>
+    Effect.gen(function*() {
+      const { peer, told, transport } = yield* tapped({ capacity: 0, highWaterMark: 2 })
+      assert.isTrue(transport.outgoing.unsafeOffer(new Uint8Array(3)))
+      assert.isFalse(transport.outgoing.unsafeOffer(new Uint8Array(4)))
+      assert.deepStrictEqual(told, [["written", 3]])
+      assert.lengthOf((yield* peer.pull)!, 3)
+    }))
+
   it.scoped("is told at the end what was pulled last, also if it does not ask for the end", () =>
     Effect.gen(function*() {
       const [left, peer] = yield* MemoryTransport.pair()

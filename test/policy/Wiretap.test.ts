@@ -64,6 +64,19 @@ describe("make", () => {
       assert.strictEqual(text(yield* Peer.readAll(peer)), "acd")
     }))
 
+  it.scoped("tells what is offered without waiting, and passes on none before a write that waits", () =>
+    Effect.gen(function*() {
+      const { peer, told, transport } = yield* tapped({ capacity: 0, highWaterMark: 2 })
+      assert.isTrue(transport.outgoing.unsafeOffer(ascii("abc")))
+      const waiting = yield* Effect.fork(transport.write(ascii("d")))
+      yield* settle
+      assert.isFalse(transport.outgoing.unsafeOffer(ascii("e")))
+      assert.deepStrictEqual(told, [">abc"])
+      assert.strictEqual(text((yield* peer.pull)!), "abc")
+      yield* Fiber.join(waiting)
+      assert.deepStrictEqual(told, [">abc", ">d"])
+    }))
+
   it.scoped("tells what is put back once", () =>
     Effect.gen(function*() {
       const { peer, told, transport } = yield* tapped()

@@ -368,6 +368,28 @@ describe("trust", () => {
       assert.instanceOf(yield* Effect.flip(proxy.pull), ConnectionReset)
     }))
 
+  it.scoped("is no matter of a peer that is gone, and that nobody knows any more: its reset is the failure", () =>
+    Effect.gen(function*() {
+      const [accepted, proxy] = yield* MemoryTransport.pair()
+      yield* proxy.write(binary)
+      const unknown = NetworkLayer.derive(accepted, { remoteAddress: Address.unspecified("IPv4") })
+      const read = yield* Effect.fork(Effect.flip(ProxyProtocol.read({ trusted: ["10.0.0.0/8"] })(unknown)))
+      yield* settle
+      yield* proxy.abort
+      assert.instanceOf(yield* Fiber.join(read), ConnectionReset)
+    }))
+
+  it.scoped("in a peer without an address is not to be had, whatever it sends", () =>
+    Effect.gen(function*() {
+      const [accepted, proxy] = yield* MemoryTransport.pair()
+      yield* proxy.write(binary)
+      const unknown = NetworkLayer.derive(accepted, { remoteAddress: Address.unspecified("IPv4") })
+      const read = yield* Effect.fork(Effect.flip(ProxyProtocol.read({ trusted: ["10.0.0.0/8"] })(unknown)))
+      yield* settle
+      yield* TestClock.adjust("5 seconds")
+      assert.instanceOf(yield* Fiber.join(read), ProxyProtocol.ProxyNotTrusted)
+    }))
+
   it.scoped("without it a connection can be passed as it is, its header and all", () =>
     Effect.gen(function*() {
       const { carrier, proxy, read } = yield* behind({ trusted: [], untrusted: "pass" })

@@ -93,6 +93,13 @@ export class Wire<E> {
     })
   }
 
+  /** For one that would have to wait, be it for those before it here, there is no room. */
+  offer(bytes: Uint8Array): boolean {
+    if (this.writers.first !== undefined || !this.transport.outgoing.unsafeOffer(bytes)) return false
+    this.passed("data", "out", bytes)
+    return true
+  }
+
   /** Of a write that does not succeed, as much is told as was accepted: no other one is with the carrier meanwhile. */
   private inTurn<E2>(all: ReadonlyArray<Uint8Array>, writing: Effect.Effect<void, E2>): Effect.Effect<void, E2> {
     return this.writers.inTurn(Effect.uninterruptibleMask((restore) => {
