@@ -93,9 +93,9 @@ describe("resolve", () => {
           const resolved = Effect.provide(Network.resolve("localhost"), NodeNetwork.layer)
           const error = await Effect.runPromise(Effect.flip(resolved))
           open.forEach((descriptor) => fs.closeSync(descriptor))
-          console.log(error._tag, error.code)`
+          console.log(error._tag, error.host)`
       })
       yield* program.ended
-      assert.strictEqual(program.output, "ResolverUnavailable EMFILE\n", program.stderr)
+      assert.strictEqual(program.output, "TooManyOpenFiles localhost\n", program.stderr)
     }))
 })
