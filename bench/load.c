@@ -11,8 +11,9 @@
  * Prints "open" when it has all the connections it starts with, or the port of the server. Then each line on stdin is a
  * number of seconds to run for, after a ramp: "measuring" stands for its beginning, and what it has measured is a line of
  * JSON: {"rate", "p50", "p99", "count"}, per second and in microseconds, of this and all runs before. What is under way then
- * comes to its end, and is not in them. It ends if something else comes back than was sent, which may well be fast. The first run goes on until something has come back. It holds what it has open until
- * stdin ends, so that no end of a connection is in the figures.
+ * comes to its end, and is not in them. It ends if something else comes back than was sent, which may well be fast. The
+ * first run goes on until something has come back. It holds what it has open until stdin ends, so that no end of a connection
+ * is in the figures.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -289,7 +289,8 @@ const scriptOptions = (transcript: Transcript, options: ReplayOptions): Script.O
 /**
  * A transport whose peer does what it did in the transcript, tied to the Scope: the same bytes in the same chunks, the same
  * end or loss, with the same addresses, after what this side did before it then. What both sides did in the same
- * millisecond may come in another order; and the peer takes what is expected at once, so who waited for room does not wait. See `ScriptedTransport`, also for what happens when something else is written.
+ * millisecond may come in another order; and the peer takes what is expected at once, so who waited for room does not wait.
+ * See `ScriptedTransport`, also for what happens when something else is written.
  *
  * @since 0.1.0
  * @category replaying
