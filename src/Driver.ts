@@ -51,7 +51,10 @@ export interface Driver {
   readonly end: () => void
   /** Let go of the carrier in order: both directions have ended, or the peer took too long. Report `released`. */
   readonly release: () => void
-  /** Drop everything, with a reset if the carrier has one. Report `released`. Also called after `failed`. */
+  /**
+   * Drop everything, with a reset if the carrier has one. Report `released`. Also called after `failed`, and after a `release`
+   * that takes its time, which it cuts short.
+   */
   readonly reset: () => void
 }
 

@@ -570,6 +570,18 @@ describe("buffered", () => {
       yield* Scope.close(scope, Exit.void)
     }))
 
+  it.scoped("an abort does not wait for the carrier that is being closed", () =>
+    Effect.gen(function*() {
+      const { carrier, transport } = yield* buffered({ lingerTimeout: "1 hour" }, { limits: { lingerTimeout: 0 } })
+      yield* Effect.fork(transport.close)
+      yield* TestClock.adjust(0)
+      yield* settle
+      yield* transport.abort
+      const reason = yield* carrier.closed
+      assert(reason._tag === "Lost" && reason.error._tag === "ConnectionAborted")
+      assert.strictEqual((yield* transport.closed)._tag, "Clean")
+    }))
+
   it.effect("nothing is left after the close, though its Scope is open", () =>
     Effect.gen(function*() {
       const before = yield* rootFibers

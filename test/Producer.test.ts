@@ -221,6 +221,53 @@ describe("a push producer", () => {
       assert.isAtLeast(pauses, 1000 / 5)
     }))
 
+  describe("whose pause takes its time", () => {
+    const pausing = Effect.gen(function*() {
+      const [left, right] = yield* MemoryTransport.pair(lockstep)
+      const consumer = Producer.consumer(left)
+      const paused = yield* Effect.makeLatch()
+      const producer = Producer.push({ pause: paused.await, resume: Effect.void, stop: Effect.void })
+      const { unregister } = yield* consumer.register(producer)
+      yield* consumer.write(ascii("abcd"))
+      const writing = yield* Effect.fork(consumer.write(ascii("e")))
+      yield* settle
+      return { consumer, paused, right, unregister, writing }
+    })
+
+    it.scoped("is not cut off when it unregisters meanwhile", () =>
+      Effect.gen(function*() {
+        const { consumer, paused, right, unregister, writing } = yield* pausing
+        yield* unregister
+        yield* Effect.fork(consumer.close)
+        yield* settle
+        yield* paused.open
+        assert.strictEqual(text(yield* Stream.runCollect(right.stream)), "abcde")
+        yield* Fiber.join(writing)
+      }))
+
+    it.scoped("is not overtaken by another write", () =>
+      Effect.gen(function*() {
+        const { consumer, paused, right, unregister } = yield* pausing
+        yield* Effect.fork(consumer.write(ascii("f")))
+        yield* settle
+        yield* paused.open
+        yield* unregister
+        assert.strictEqual(text(yield* Transport.readExactly(right, 6)), "abcdef")
+      }))
+
+    it.scoped("takes a write back that is interrupted meanwhile", () =>
+      Effect.gen(function*() {
+        const { consumer, paused, right, unregister, writing } = yield* pausing
+        yield* Fiber.interruptFork(writing)
+        yield* settle
+        yield* paused.open
+        yield* Fiber.await(writing)
+        yield* unregister
+        yield* Effect.fork(consumer.write(ascii("f")))
+        assert.strictEqual(text(yield* Transport.readExactly(right, 5)), "abcdf")
+      }))
+  })
+
   it.scoped("whose write is interrupted while it is paused is resumed all the same", () =>
     Effect.gen(function*() {
       const log: Array<string> = []
@@ -704,6 +751,22 @@ describe("the end", () => {
       assert.strictEqual((yield* Fiber.join(waiting))._tag, "ConnectionAborted")
     }))
 
+  it.scoped("a push producer is not paused any more while it is being stopped", () =>
+    Effect.gen(function*() {
+      const log: Array<string> = []
+      const [left] = yield* MemoryTransport.pair(lockstep)
+      const consumer = Producer.consumer(left)
+      const scope = yield* Scope.make()
+      const stopping = yield* Effect.makeLatch()
+      yield* Scope.extend(consumer.register(Producer.push({ ...pusher(log).producer, stop: stopping.await })), scope)
+      const ending = yield* Effect.fork(Scope.close(scope, Exit.fail("no")))
+      yield* settle
+      yield* consumer.write(bytes(5))
+      yield* stopping.open
+      yield* Fiber.join(ending)
+      assert.deepStrictEqual(log, [])
+    }))
+
   it.scoped("the Scope's failure interrupts the end of a producer whose writes still wait; they do so on", () =>
     Effect.gen(function*() {
       const before = yield* rootFibers
@@ -717,9 +780,11 @@ describe("the end", () => {
       yield* registration.unregister
       yield* Scope.close(scope, Exit.fail("no"))
       assert.isTrue(Exit.isInterrupted(yield* Effect.exit(registration.ended)))
-      assert.strictEqual(yield* rootFibers, before)
+      // That of the write that waits.
+      assert.strictEqual(yield* rootFibers, before + 1)
       yield* Transport.readExactly(right, 5)
       yield* Fiber.join(waiting)
+      assert.strictEqual(yield* rootFibers, before)
     }))
 
   it.scoped("a close that is interrupted while it drains changes nothing", () =>
@@ -909,6 +974,27 @@ describe("Producer.toStream", () => {
     Effect.gen(function*() {
       const stream = Producer.toStream((consumer) => Effect.zipRight(consumer.write(ascii("a")), consumer.close))
       assert.strictEqual(text(yield* Stream.runCollect(stream)), "a")
+    }))
+
+  it.effect("gives nothing more of what an abort has dropped", () =>
+    Effect.gen(function*() {
+      const failing = yield* Effect.makeLatch()
+      const got: Array<string> = []
+      const stream = Producer.toStream((consumer) =>
+        Effect.gen(function*() {
+          yield* consumer.write(ascii("a"))
+          yield* consumer.write(ascii("b"))
+          const pull = Effect.zipRight(failing.await, Effect.fail("broken"))
+          const { ended } = yield* consumer.register(Producer.pull({ pull, stop: Effect.void }))
+          yield* ended
+        })
+      )
+      const taking = Stream.runForEach(stream, (chunk) => {
+        got.push(text(chunk))
+        return Effect.zipRight(failing.open, settle)
+      })
+      assert.strictEqual(yield* Effect.flip(taking), "broken")
+      assert.deepStrictEqual(got, ["a"])
     }))
 
   it.scoped("pauses a push producer strictly over the bound, resumes it when that is taken, ends when it unregisters", () =>

@@ -364,6 +364,23 @@ describe("Relay.run", () => {
       assert.strictEqual((yield* writer)._tag, "ConnectionReset")
     }))
 
+  it.scoped("a loss that takes longer than halfOpenTimeout to end both sides is still that loss", () =>
+    Effect.gen(function*() {
+      const [client, carrier] = yield* MemoryTransport.pair()
+      const [right, server] = yield* MemoryTransport.pair()
+      const slowly = yield* Effect.makeLatch()
+      const left = NetworkLayer.derive(carrier, { abort: Effect.zipRight(slowly.await, carrier.abort) })
+      const relay = yield* Effect.fork(Effect.exit(Relay.run(left, right, { halfOpenTimeout: "10 seconds" })))
+      yield* client.closeWrite
+      yield* settle
+      yield* server.abort
+      yield* settle
+      yield* TestClock.adjust("11 seconds")
+      yield* settle
+      yield* slowly.open
+      assert.strictEqual(lost(yield* Fiber.join(relay)).side, "right")
+    }))
+
   it.scoped("a half-open relay whose target takes slowly what was read long ago goes on", () =>
     Effect.gen(function*() {
       const [client, left] = yield* MemoryTransport.pair()

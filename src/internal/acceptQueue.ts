@@ -60,9 +60,7 @@ export class AcceptQueue<A> {
     this.closed = true
     this.refused += this.items.length
     this.wakeTakers()
-    const { closing } = this
-    this.closing = []
-    for (const notify of closing) notify()
+    for (const notify of this.closing) notify()
     return this.items.splice(0)
   }
 

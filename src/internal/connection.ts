@@ -439,7 +439,8 @@ export class Connection<F> {
   }
 
   abort(): void {
-    this.lose({ kind: "aborted" }, "abort")
+    if (this.state === "releasing") this.dispatch("abort")
+    else this.lose({ kind: "aborted" }, "abort")
   }
 
   /** The driver reports that the carrier failed. */

@@ -26,7 +26,7 @@ export type State =
   | "lingering"
   /** Both directions have ended: the carrier is being released. */
   | "releasing"
-  /** Lost or aborted: the carrier is being torn down. */
+  /** Lost or aborted, or aborted while it was being released: the carrier is being torn down. */
   | "resetting"
   /** Nothing is left. */
   | "closed"
@@ -106,7 +106,9 @@ export const transitions: { readonly [S in State]: { readonly [E in Event]?: Ste
     lingerExpired: ["releasing", "release"]
   },
   releasing: {
-    // Both ends are out and in: an abort or a failure now changes nothing that anybody could still see.
+    // Both ends are out and in, or were waited for: nothing is lost any more. But a carrier that is a transport may have its
+    // own peer to wait for.
+    abort: ["resetting", "reset"],
     released: ["closed", "settle"]
   },
   resetting: {

@@ -12,11 +12,13 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
+import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import type { WriteAfterEnd } from "../ConnectionError.ts"
 import type { Producer, PullProducer, PushProducer, Registration } from "../Producer.ts"
 import type { Transport } from "../Transport.ts"
 import { nothing } from "./bytes.ts"
+import { advance, isDone } from "./immediate.ts"
 
 /** Fails with why nothing can be written any more. */
 export const refusal = <E>(transport: Transport<E>): Effect.Effect<void, E | WriteAfterEnd> => transport.write(nothing)
@@ -140,11 +142,18 @@ export class Registered<E, E2, R> implements Registration<E | E2 | WriteAfterEnd
   /** Pauses the producer, writes, and has it resumed when the buffer has drained. */
   pausing(bytes: Uint8Array): Effect.Effect<void, E | WriteAfterEnd> {
     return Effect.uninterruptibleMask((restore) => {
-      const writing = restore(this.transport.write(bytes))
-      if (this.producer._tag === "Pull" || !this.pausesAt(bytes)) return writing
+      const writing = this.transport.write(bytes)
+      if (this.producer._tag === "Pull" || !this.pausesAt(bytes)) return restore(writing)
       this.paused = true
       const pause = Effect.provide(this.producer.pause, this.context)
-      return Effect.zipRight(pause, Effect.ensuring(writing, this.resumeDue.open))
+      return Effect.flatMap(Effect.runtime<never>(), (runtime) => {
+        // Begun before, since a pause may take its time: nobody's write overtakes it, and an end waits for it.
+        const rest = advance(writing)
+        if (isDone(rest)) return Effect.ensuring(pause, this.resumeDue.open)
+        const fiber = Runtime.runFork(runtime, Effect.interruptible(rest))
+        const written = Effect.onInterrupt(restore(Fiber.join(fiber)), () => Fiber.interrupt(fiber))
+        return Effect.zipRight(pause, Effect.ensuring(written, this.resumeDue.open))
+      })
     })
   }
 

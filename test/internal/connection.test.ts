@@ -958,7 +958,8 @@ describe("Connection", () => {
             connection.released()
             connection.released()
             assert.strictEqual(connection.state, "closed")
-            assert.strictEqual(driver.count("release") + driver.count("reset"), 1)
+            assert.strictEqual(driver.count("release"), state === "releasing" ? 1 : 0)
+            assert.strictEqual(driver.count("reset"), 1)
             assert.deepStrictEqual([closed.times(), timers.armed], [1, 0])
           }
         })
@@ -983,6 +984,17 @@ describe("Connection", () => {
         connection.failed("broken")
         assert.strictEqual(connection.report?.phase, closing ? "closing" : "open")
       }
+    })
+
+    it("an abort cuts a release short, and nothing is lost by it", () => {
+      const { connection, driver } = open()
+      connection.ended()
+      connection.closeWrite()
+      connection.finished()
+      connection.abort()
+      assert.deepStrictEqual(driver.calls.slice(-2), ["release", "reset"])
+      connection.released()
+      assert.deepStrictEqual([connection.state, connection.report, pull(connection)], ["closed", undefined, null])
     })
 
     it("what comes after the end is over changes nothing", () => {

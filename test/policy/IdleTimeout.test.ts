@@ -281,6 +281,17 @@ describe("what is not its business", () => {
       assert.instanceOf(yield* Effect.flip(transport.pull), ConnectionAborted)
     }))
 
+  it.scoped("an abort by this side is an abort, also when the carrier is slow to let go", () =>
+    Effect.gen(function*() {
+      const [carrier] = yield* MemoryTransport.pair()
+      const slow = NetworkLayer.derive(carrier, { closed: Effect.never })
+      const transport = yield* second(slow)
+      yield* transport.abort
+      yield* TestClock.adjust("2 seconds")
+      yield* settle
+      assert.instanceOf(yield* Effect.flip(transport.pull), ConnectionAborted)
+    }))
+
   it.scoped("a write after the end is that", () =>
     Effect.gen(function*() {
       const { transport } = yield* watched()

@@ -141,6 +141,19 @@ describe("make", () => {
       }
     }))
 
+  it.scoped("tells a reset behind the bytes that came before it, however late they are read", () =>
+    Effect.gen(function*() {
+      const { peer, told, transport } = yield* tapped({ chunks: [3] })
+      yield* peer.write(ascii("abcdef"))
+      assert.strictEqual(text((yield* transport.pull)!), "abc")
+      yield* peer.abort
+      yield* transport.closed
+      yield* settle
+      assert.deepStrictEqual(told, ["<abc"])
+      assert.strictEqual(text((yield* transport.pull)!), "def")
+      assert.deepStrictEqual(told, ["<abc", "<def", "<(reset)"])
+    }))
+
   it.scoped("tells the end behind the last bytes, if the connection is over and nobody asks for more", () =>
     Effect.gen(function*() {
       const { peer, told, transport } = yield* tapped()

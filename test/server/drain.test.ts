@@ -6,12 +6,17 @@ import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import type * as Scope from "effect/Scope"
+import * as TestClock from "effect/TestClock"
 import * as Address from "../../src/Address.ts"
+import * as Listener from "../../src/Listener.ts"
+import * as MemoryTransport from "../../src/memory/MemoryTransport.ts"
+import * as NetworkLayer from "../../src/NetworkLayer.ts"
 import * as Tcp from "../../src/node/Tcp.ts"
 import * as Server from "../../src/server/Server.ts"
 import * as VirtualClock from "../../src/testing/VirtualClock.ts"
 import type { Transport } from "../../src/Transport.ts"
 import { ascii, bytes, joined } from "../support/bytes.ts"
+import { settle } from "../support/fibers.ts"
 import * as Peer from "../support/peer.ts"
 import { network, none, obedient } from "../support/serving.ts"
 
@@ -260,3 +265,17 @@ describe("a drain over TCP", () => {
       for (const peer of peers) assert.isUndefined(peer.code)
     }), 30_000)
 })
+
+it.scoped("a reader that lets the event loop turn, with input at hand, is not idle", () =>
+  Effect.gen(function*() {
+    const { listener, offer } = Listener.make({ address: Address.memory("server"), maxPending: 1, stop: Effect.void })
+    const [carrier] = yield* MemoryTransport.pair({ lingerTimeout: 0 })
+    offer(NetworkLayer.derive(carrier, { stats: () => ({ ...carrier.stats(), pulling: true, unread: 1 }) }))
+    const handler: Handler = (transport) => Effect.zipRight(transport.write(bytes(1)), Effect.never)
+    const report = yield* Effect.fork(Server.serve(listener, handler, { drainTimeout: "1 second" }))
+    yield* settle
+    yield* listener.close
+    yield* settle
+    yield* TestClock.adjust("2 seconds")
+    assert.deepInclude(yield* Fiber.join(report), { drained: 0, aborted: 1 })
+  }))

@@ -23,8 +23,8 @@ export class Wire<E> {
   private readonly writers = new Fifo()
   private accepting: Accepting | undefined = undefined
   private readonly ends = { in: false, out: false }
-  /** The connection is over, and its input has an end. */
-  private inputEnds = false
+  /** Once the connection is over: what is told behind the last bytes of its input. */
+  private last: (() => void) | undefined = undefined
 
   constructor(transport: Transport<E>, tap: Tap, clock: Clock.Clock) {
     const { localAddress, remoteAddress } = transport
@@ -56,7 +56,10 @@ export class Wire<E> {
 
   /** Once the connection is over, nobody may ask for more than the last bytes. */
   private endInput(): void {
-    if (this.inputEnds && this.transport.stats().unread === 0) this.ended("in")
+    const { last } = this
+    if (last === undefined || this.transport.stats().unread > 0) return
+    this.last = undefined
+    last()
   }
 
   /** Looks at the next bytes, and puts them back: the pull that gives them to the consumer has no step after it. */
@@ -128,11 +131,11 @@ export class Wire<E> {
   readonly closed = (reason: CloseReason<unknown>): void => {
     if (reason._tag === "Lost") {
       const { side } = reason.error as { readonly side?: unknown }
-      return this.passed("reset", side === "local" || side === undefined ? "out" : "in")
+      this.last = () => this.passed("reset", side === "local" || side === undefined ? "out" : "in")
+      return this.endInput()
     }
-    this.inputEnds = reason.peerEnded
+    if (reason.peerEnded) this.last = () => this.ended("in")
     if (reason.firstEnded === "local") this.ended("out")
-    // What is unread comes before the end, which is told when it is read.
     this.endInput()
     this.ended("out")
   }
