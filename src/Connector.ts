@@ -3,15 +3,22 @@
  *
  * @since 0.1.0
  */
+import * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import { dual } from "effect/Function"
+import * as Option from "effect/Option"
 import { hasProperty } from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import * as Address from "./Address.ts"
 import * as ConnectionError from "./ConnectionError.ts"
 import * as Endpoint from "./Endpoint.ts"
+import { Bell } from "./internal/bell.ts"
+import { firstOf } from "./internal/firstOf.ts"
 import * as Network from "./Network.ts"
 import type { Transport } from "./Transport.ts"
 
@@ -58,6 +65,11 @@ export interface Connector<out E = ConnectionError.ConnectionLost, out Err = nev
 export interface Options extends Network.SocketOptions {
   /** The deadline for everything from the look-up of the name to the established connection: 30 seconds, as in Twisted. */
   readonly timeout?: Duration.DurationInput | undefined
+  /**
+   * Where a name has several addresses: how long an attempt may go on before the next one is started beside it. 250
+   * milliseconds, at least 10, as in RFC 8305; `Infinity` for one after the other, each when the one before it has failed.
+   */
+  readonly attemptDelay?: Duration.DurationInput | undefined
 }
 
 /**
@@ -80,14 +92,15 @@ export interface HostOptions extends Options {
 export const isConnector = (u: unknown): u is Connector<unknown, unknown> => hasProperty(u, TypeId)
 
 /**
- * Connects to a TCP port of a host: resolves the name and tries its addresses one after the other, in the order of the
- * resolver. The first that answers wins. (Racing them is another connector's task: this one never has two attempts open.)
- * One that never answers has its part of what is left of the deadline, 2 seconds at least, before the next one is tried.
+ * Connects to a TCP port of a host: resolves the name and races its addresses (RFC 8305, "happy eyeballs"), in the order
+ * of the resolver, IPv6 and IPv4 in turn. The next one is tried when the last one has failed, or after `attemptDelay`
+ * beside it; the first that answers wins, and nothing is left of the others. The system's resolver is trusted in its order
+ * (RFC 6724), and it waits for the answers of both families itself.
  *
  * - `HostNotFound`, `ResolverUnavailable`, `TooManyOpenFiles` with a `host`: there is nothing to try.
  * - All tries failed: the first one's error. Were there several, its `attempts` lists them all (`ConnectionReset`,
  *   `PermissionDenied`, `TooManyOpenFiles` and `AddressUnsupported` have no such list).
- * - `ConnectTimeout`: the deadline has passed; `phase` tells in what, and `attempts` what was tried, the unfinished last.
+ * - `ConnectTimeout`: the deadline has passed; `phase` tells in what, and `attempts` what was tried, also what was under way.
  *
  * A host or a port that is none is a bug in the caller: a `RangeError`, thrown at once. For text from elsewhere there is
  * `Endpoint.parseClient`, which returns its error.
@@ -113,7 +126,7 @@ export const make = ({ host, port, ...options }: HostOptions): Connector => {
   const endpoint = new Endpoint.TcpClient({ host, port, bindAddress: options.localAddress?.host })
   return dialling(
     Endpoint.format(endpoint),
-    Network.resolve(host, { port, family: options.localAddress?.family }),
+    Effect.map(Network.resolve(host, { port, family: options.localAddress?.family }), alternating),
     options
   )
 }
@@ -124,7 +137,7 @@ export const make = ({ host, port, ...options }: HostOptions): Connector => {
  * @since 0.1.0
  * @category constructors
  */
-export const unix = (path: string, options: Options = {}): Connector => {
+export const unix = (path: string, options: Omit<Options, "attemptDelay"> = {}): Connector => {
   const address = Address.unix(path)
   return dialling(Endpoint.describeClient(address), Effect.succeed([address]), options)
 }
@@ -199,94 +212,159 @@ export const layered: {
 
 const defaultTimeout = Duration.seconds(30)
 
+/** RFC 8305 §8 recommends it. */
+const defaultAttemptDelay = Duration.millis(250)
+
+/** In milliseconds: RFC 8305 §8 forbids less. */
+const leastAttemptDelay = 10
+
 type Dial<A, Err = never> = Effect.Effect<A, ConnectionError.ConnectError | Err, Scope.Scope | Network.Network>
 
 const dialling = (
   target: string,
   candidates: Dial<ReadonlyArray<Address.Address>>,
-  { timeout, ...options }: Options & Network.ConnectOptions
+  { attemptDelay, timeout, ...options }: Options & Network.ConnectOptions
 ): Connector => {
   const duration = Duration.decode(timeout ?? defaultTimeout)
+  const delay = Duration.toMillis(attemptDelay ?? defaultAttemptDelay)
+  if (delay < leastAttemptDelay) {
+    throw new RangeError(`attemptDelay must be ${leastAttemptDelay} milliseconds at least (RFC 8305 §8), got ${delay}`)
+  }
   const dial = Effect.clockWith((clock) =>
     Effect.suspend(() => {
-      const tries = new Tries(options, duration, () => clock.unsafeCurrentTimeMillis())
-      return Effect.timeoutFail(Effect.flatMap(candidates, (addresses) => tries.oneByOne(addresses)), {
+      const race = new Race(options, delay, () => clock.unsafeCurrentTimeMillis())
+      return Effect.timeoutFail(Effect.flatMap(candidates, (addresses) => race.run(addresses)), {
         duration,
-        onTimeout: () => tries.timeout(target, duration)
+        onTimeout: () => race.timeout(target, duration)
       })
     })
   )
   return { [TypeId]: TypeId, target, timeout: duration, connect: withOwnScope(dial) }
 }
 
-/** What was tried so far: the deadline may pass at any point of it. */
-class Tries {
-  private readonly options: Network.ConnectOptions
-  private readonly deadline: number
-  private readonly now: () => number
-  private readonly attempts: Array<ConnectionError.ConnectAttempt> = []
-  private addresses: ReadonlyArray<Address.Address> = []
-  private started = 0
-  private startedAfter = 0
+/** The families in turn (RFC 8305 §4): a network without one of them costs one delay, however many addresses it has. */
+const alternating = (addresses: ReadonlyArray<Address.TcpAddress>): ReadonlyArray<Address.TcpAddress> => {
+  const [others, likeFirst] = Arr.partition(addresses, ({ family }) => family === addresses[0]!.family)
+  const pairs = likeFirst.flatMap((address, index) => [address, ...others.slice(index, index + 1)])
+  return [...pairs, ...others.slice(likeFirst.length)]
+}
 
-  constructor(options: Network.ConnectOptions, timeout: Duration.Duration, now: () => number) {
+type Outcome = Exit.Exit<Transport, ConnectionError.ConnectError>
+
+interface Attempt {
+  readonly address: Address.Address
+  /** In milliseconds since the first one. */
+  readonly startedAfter: number
+  readonly scope: Scope.CloseableScope
+  readonly fiber: Fiber.RuntimeFiber<Outcome>
+}
+
+const outcome = ({ fiber }: Attempt): Outcome | undefined => {
+  const exit = fiber.unsafePoll()
+  return exit === null ? undefined : Exit.flatten(exit)
+}
+
+/** Neither under way, nor interrupted. */
+const failure = (outcome: Outcome | undefined): ConnectionError.ConnectError | undefined =>
+  outcome !== undefined && Exit.isFailure(outcome)
+    ? Option.getOrUndefined(Cause.failureOption(outcome.cause))
+    : undefined
+
+/**
+ * The attempts of one dial (RFC 8305 §5): after the delay, or when the last one has failed, the next one is started beside
+ * those that are under way. None is given up but at the deadline, or because another one has succeeded.
+ */
+class Race {
+  private readonly options: Network.ConnectOptions
+  private readonly delay: number
+  private readonly now: () => number
+  private addresses: ReadonlyArray<Address.Address> = []
+  private startedAt = 0
+  private readonly attempts: Array<Attempt> = []
+  private readonly bell = new Bell()
+
+  constructor(options: Network.ConnectOptions, delay: number, now: () => number) {
     this.options = options
-    this.deadline = now() + Duration.toMillis(timeout)
+    this.delay = delay
     this.now = now
   }
 
-  oneByOne(addresses: ReadonlyArray<Address.Address>): Dial<Transport> {
+  run(addresses: ReadonlyArray<Address.Address>): Dial<Transport> {
     this.addresses = addresses
-    this.started = this.now()
-    return this.next()
-  }
-
-  private next(): Dial<Transport> {
-    this.startedAfter = this.now() - this.started
-    return Effect.catchAll(this.attempt(this.addresses[this.attempts.length]!), (error) => {
-      this.failed(error)
-      return this.attempts.length < this.addresses.length ? this.next() : Effect.fail(this.firstError())
+    this.startedAt = this.now()
+    if (addresses.length === 1) return Network.connect(addresses[0]!, this.options)
+    return Effect.uninterruptibleMask((restore) => {
+      const next: Dial<Transport> = Effect.suspend(() => {
+        const outcomes = this.attempts.map(outcome)
+        const decision = outcomes.find((outcome) => outcome !== undefined && failure(outcome) === undefined)
+        if (decision !== undefined) return decision
+        const wait = this.wait
+        if (wait <= 0) return Effect.zipRight(this.begin(this.addresses[this.attempts.length]!), next)
+        if (wait === Infinity && !outcomes.includes(undefined)) return Effect.fail(this.firstError)
+        return Effect.zipRight(restore(firstOf(this.bell.await, Effect.sleep(wait))), next)
+      })
+      return Effect.onExit(next, (exit) => this.leave(exit))
     })
   }
 
-  /** One that never answers leaves the others their part of the time, as in Go's `net.Dial`; the last one has all that is left. */
-  private attempt(address: Address.Address): Dial<Transport> {
-    const connect = Network.connect(address, this.options)
-    const others = this.addresses.length - this.attempts.length - 1
-    const left = this.deadline - this.now()
-    if (others === 0 || left === Infinity) return connect
-    const duration = Duration.millis(Math.max(left / (others + 1), leastPart))
-    return withOwnScope(Effect.timeoutFail(connect, {
-      duration,
-      onTimeout: () => timedOut(Address.format(address), "connect", duration, [])
-    }))
+  /** How long until the next attempt, in milliseconds. */
+  private get wait(): number {
+    const last = this.attempts.at(-1)
+    if (this.attempts.length === this.addresses.length) return Infinity
+    if (last === undefined || failure(outcome(last)) !== undefined) return 0
+    return last.startedAfter + this.delay - this.elapsed
   }
 
-  private failed(error: ConnectionError.ConnectError): void {
-    const address = this.addresses[this.attempts.length]!
-    this.attempts.push({ address, startedAfter: this.startedAfter, error })
+  private get elapsed(): number {
+    return this.now() - this.startedAt
+  }
+
+  private begin(address: Address.Address): Effect.Effect<void, never, Scope.Scope | Network.Network> {
+    return Effect.gen(this, function*() {
+      const outer = yield* Effect.scope
+      const scope = yield* Scope.fork(outer, outer.strategy)
+      const startedAfter = this.elapsed
+      const connect = Scope.extend(Network.connect(address, this.options), scope)
+      // As an Exit: a fiber that fails is logged.
+      const fiber = yield* Effect.fork(Effect.exit(Effect.interruptible(connect)))
+      this.attempts.push({ address, startedAfter, scope, fiber })
+      fiber.addObserver(this.bell.ring)
+    })
+  }
+
+  /** Nothing is left of the others, also of one that succeeded in the same moment. */
+  private leave(exit: Outcome): Effect.Effect<void> {
+    const winner = Exit.isSuccess(exit) ? exit.value : undefined
+    const isWinner = (outcome: Outcome | undefined) =>
+      outcome !== undefined && Exit.isSuccess(outcome) && outcome.value === winner
+    const others = this.attempts.filter((attempt) => !isWinner(outcome(attempt)))
+    return Effect.zipRight(
+      Fiber.interruptAll(others.map(({ fiber }) => fiber)),
+      Effect.forEach(others, ({ scope }) => Scope.close(scope, Exit.interrupt(FiberId.none)), { discard: true })
+    )
+  }
+
+  /** Those that have not failed have taken too long. */
+  private get failures(): ReadonlyArray<ConnectionError.ConnectAttempt> {
+    return this.attempts.map((attempt) => {
+      const { address, startedAfter } = attempt
+      const spent = Duration.millis(this.elapsed - startedAfter)
+      const error = failure(outcome(attempt)) ?? timedOut(Address.format(address), "connect", spent, [])
+      return { address, startedAfter, error }
+    })
   }
 
   /** Stands for all: the resolver put that address first. */
-  private firstError(): ConnectionError.ConnectError {
-    const { error } = this.attempts[0]!
-    return this.attempts.length > 1 && "attempts" in error ? withAttempts(error, this.attempts) : error
+  private get firstError(): ConnectionError.ConnectError {
+    const { failures } = this
+    const { error } = failures[0]!
+    return "attempts" in error ? withAttempts(error, failures) : error
   }
 
   timeout(target: string, duration: Duration.Duration): ConnectionError.ConnectTimeout {
-    const { addresses, attempts } = this
-    // The last one may have failed in the same moment.
-    if (addresses.length > 1 && attempts.length < addresses.length) {
-      const unfinished = Address.format(addresses[attempts.length]!)
-      const spent = Duration.millis(this.now() - this.started - this.startedAfter)
-      this.failed(timedOut(unfinished, "connect", spent, []))
-    }
-    return timedOut(target, addresses.length === 0 ? "resolve" : "connect", duration, attempts)
+    return timedOut(target, this.addresses.length === 0 ? "resolve" : "connect", duration, this.failures)
   }
 }
-
-/** In milliseconds: what an attempt has at least, as long as the deadline allows it. */
-const leastPart = 2000
 
 const timedOut = (
   target: string,
