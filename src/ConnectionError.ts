@@ -254,6 +254,15 @@ export class WriteAfterEnd extends Data.TaggedError("WriteAfterEnd")<{
 // connect
 // -----------------------------------------------------------------------------
 
+/**
+ * What the system calls EINVAL: an IPv6 address that only one link knows, without the interface to that link, or with one
+ * that is not there (RFC 4007 section 6).
+ */
+const ofNoLink = ({ address, code }: ConnectDetail | ListenDetail): string | undefined =>
+  code === "EINVAL" && address._tag === "TcpAddress" && address.family === "IPv6"
+    ? "an address of one link needs an interface that this machine has, as in fe80::1%eth0"
+    : undefined
+
 const cannotConnect = (error: ConnectDetail, why: string): string =>
   `Cannot connect to ${Address.format(error.address)}: ${why}${because(error)}.`
 
@@ -361,7 +370,7 @@ export class BindFailed extends Data.TaggedError("BindFailed")<ConnectDetail> {
  */
 export class ConnectFailed extends Data.TaggedError("ConnectFailed")<ConnectDetail> {
   override get message() {
-    return cannotConnect(this, "the attempt failed")
+    return cannotConnect(this, ofNoLink(this) ?? "the attempt failed")
   }
 }
 
@@ -524,7 +533,8 @@ export class InvalidDescriptor extends Data.TaggedError("InvalidDescriptor")<{
  */
 export class ListenFailed extends Data.TaggedError("ListenFailed")<ListenDetail> {
   override get message() {
-    return `Cannot listen on ${Address.format(this.address)}${because(this)}.`
+    const why = ofNoLink(this)
+    return `Cannot listen on ${Address.format(this.address)}${why === undefined ? "" : `: ${why}`}${because(this)}.`
   }
 }
 

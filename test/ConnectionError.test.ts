@@ -311,4 +311,19 @@ describe("every error", () => {
     const error = new ConnectionError.BindFailed({ ...connect, localAddress: local })
     assert.include(error.message, "127.0.0.1:1111")
   })
+
+  it("of an IPv6 address whose interface is not there says so", () => {
+    const address = Address.tcp("fe80::1%nope", 80)
+    const needs = "an address of one link needs an interface that this machine has, as in fe80::1%eth0"
+    assert.strictEqual(
+      ConnectionError.fromConnectFailure(failure("EINVAL", "connect"), { address, localAddress: undefined }).message,
+      `Cannot connect to [fe80::1%nope]:80: ${needs} (connect EINVAL).`
+    )
+    assert.strictEqual(
+      ConnectionError.fromListenFailure(failure("EINVAL", "listen"), address).message,
+      `Cannot listen on [fe80::1%nope]:80: ${needs} (listen EINVAL).`
+    )
+    const { message } = ConnectionError.fromListenFailure(failure("EINVAL", "listen"), Address.tcp("192.0.2.7", 80))
+    assert.strictEqual(message, "Cannot listen on 192.0.2.7:80 (listen EINVAL).")
+  })
 })

@@ -24,8 +24,8 @@ export const describe = (failure: Failure): string =>
 export class Connection {
   readonly since = performance.now()
   failure: Failure | undefined = undefined
-  /** It was told that this one is open. */
-  isAnnounced = false
+  /** Bytes could flow. */
+  isOpen = false
   private from: Address.Address
   private to: Address.Address
   private count: () => TransportStats
@@ -82,6 +82,11 @@ export class Connection {
     return this.count().bytesWritten
   }
 
+  /** Whether anything has passed. */
+  get isUsed(): boolean {
+    return this.isOpen && this.bytesIn + this.bytesOut > 0
+  }
+
   get buffered(): number {
     return this.now.reduce((bytes, { buffered, unread }) => bytes + buffered + unread, 0)
   }
@@ -123,26 +128,30 @@ export class Connections {
 
   /** Bytes can flow now. */
   opened(connection: Connection): void {
-    if (!this.isVerbose) return
-    connection.isAnnounced = true
-    Terminal.unsafeReport(`open ${connection.label}`)
+    connection.isOpen = true
+    if (this.isVerbose) Terminal.unsafeReport(`open ${connection.label}`)
   }
 
-  /** Nothing is left of it. A failure is told in any case. */
+  /** Nothing is left of it. A failure is told in any case, but for those of every day. */
   closed(accepted: Transport<unknown>, reason: CloseReason<Failure>): void {
     const connection = this.connections.get(accepted)!
     this.connections.delete(accepted)
-    const { bytesIn, bytesOut, isAnnounced, label } = connection
+    const { bytesIn, bytesOut, isOpen, isUsed, label } = connection
     const failure = connection.failure ?? (reason._tag === "Lost" ? reason.error : undefined)
     const why = failure === undefined ? whoEnded(reason) : describe(failure)
     const seconds = ((performance.now() - connection.since) / 1000).toFixed(1)
-    if (isAnnounced) {
+    if (this.isVerbose && isOpen) {
       Terminal.unsafeReport(`close ${label}: ${bytesIn} bytes in, ${bytesOut} bytes out, ${seconds} s: ${why}`)
-    } else if (failure !== undefined && (this.isVerbose || failure._tag !== "TooManyConnections")) {
+    } else if (failure !== undefined && (this.isVerbose || !isEveryday(failure, reason, isUsed))) {
       Terminal.unsafeReport(`failed ${label}: ${why}`)
     }
   }
 }
+
+/** One too many; and who has reset the connection before anything passed, as the checks of a load balancer do. */
+const isEveryday = ({ _tag }: Failure, reason: CloseReason<Failure>, isUsed: boolean): boolean =>
+  _tag === "TooManyConnections" ||
+  (_tag === "ConnectionReset" && reason._tag === "Lost" && reason.error._tag === _tag && !isUsed)
 
 const whoEnded = (reason: CloseReason<unknown>): string =>
   reason._tag === "Clean" && reason.firstEnded === "local" ? "this side ended first" : "the peer ended first"

@@ -113,11 +113,12 @@ const maxConnections = count("max-connections", "Refuse connections above so man
 
 const maxPerPeer = count("max-per-peer", "Refuse connections of one address, or one IPv6 /64, above so many")
 
-const wiretap = Options.text("wiretap").pipe(
-  Options.withPseudoName("file"),
-  Options.withDescription("Write what passes, without TLS, to a capture for Wireshark, such as traffic.pcapng"),
-  Options.optional,
-  Options.map(Option.getOrUndefined)
+const wiretap = optional(
+  "wiretap",
+  "file",
+  "Write what passes, without TLS, to a capture for Wireshark, such as traffic.pcapng",
+  (text) => text === "" ? undefined : text,
+  "the path of a file, such as traffic.pcapng"
 )
 
 export const sendProxy = optional(

@@ -54,11 +54,13 @@ export const serve = (
     const { listen, secure } = yield* NodeEndpoint.server(described)
     const layers = yield* layersOf(endpoint, secure, options)
     const connections = new Connections(options.verbose)
+    // Before it listens, so that the file of a UNIX socket is removed whenever the signal comes.
+    const asked = yield* Signals.asking
     const listener = yield* listen
     const scheme = described._tag === "TlsServer" ? "tls" : "tcp"
     yield* Terminal.print(`listening ${Endpoint.describeClient(listener.address, scheme)}`)
     if (options.watch) yield* Effect.forkScoped(watch(connections))
-    yield* Effect.forkScoped(Effect.zipRight(Signals.first, listener.close))
+    yield* Effect.forkScoped(Effect.zipRight(asked, listener.close))
     yield* Server.serve(listener, (accepted) => handle(connections, accepted, layers, handler), {
       maxConnections: options.maxConnections,
       whenFull: "refuse",

@@ -1,5 +1,6 @@
 /**
- * Standard input and output, chunk by chunk, each waiting for the other end.
+ * Standard input and output, chunk by chunk, each waiting for the other end. One that the shell has closed (`>&-`) is the null
+ * device by the time that anything here runs: Node opens it in its place, just as who starts a program without one does.
  *
  * @internal
  */

@@ -5,10 +5,16 @@
  * @internal
  */
 import * as Options from "@effect/cli/Options"
+import * as LogLevel from "effect/LogLevel"
 import { configs } from "./commands.ts"
 
-/** What the parser brings along. */
-const builtIn = ["--help", "-h", "--version", "--completions", "--log-level", "--wizard"]
+/** What the parser brings along, and does instead of a command. */
+const builtIn = ["--help", "-h", "--version", "--completions", "--wizard"]
+
+/** It brings along this one, too, which may stand before the command. */
+const logLevel = "--log-level"
+
+const logLevels = LogLevel.allLevels.map(({ _tag }) => _tag.toLowerCase())
 
 interface Rules {
   readonly [option: string]: "flag" | "value"
@@ -26,7 +32,18 @@ const rulesOf = (config: Readonly<Record<string, unknown>>): Rules =>
 const oneOf = (names: ReadonlyArray<string>): string => names.length === 0 ? "no option" : names.join(", ")
 
 /** What is wrong with the arguments, as far as the parser would not say it; `undefined` if nothing is. */
-export const complaint = ([command, ...rest]: ReadonlyArray<string>): string | undefined => {
+export const complaint = (args: ReadonlyArray<string>): string | undefined => {
+  const place = args.findIndex((arg) => arg === logLevel || arg.startsWith(`${logLevel}=`))
+  if (place === -1) return wrongCommand(args)
+  const [, inOne] = args[place]!.split("=", 2)
+  const level = inOne ?? args[place + 1]
+  if (level === undefined) return `Missing value of ${logLevel}.`
+  return logLevels.includes(level)
+    ? complaint(args.toSpliced(place, inOne === undefined ? 2 : 1))
+    : `${logLevel}: found ${JSON.stringify(level)}, expected ${oneOf(logLevels)}.`
+}
+
+const wrongCommand = ([command, ...rest]: ReadonlyArray<string>): string | undefined => {
   const commands = Object.keys(configs)
   if (command === undefined) return `Missing command: expected ${oneOf(commands)}.`
   const isKnown = Object.hasOwn(configs, command)
@@ -50,6 +67,7 @@ const wrongOption = (command: string, rules: Rules, args: ReadonlyArray<string>)
     if (rule === "flag" && value !== undefined) {
       return `The option ${option} takes no value: found ${JSON.stringify(value)}.`
     }
+    if (value === "") return `Missing value of ${option}.`
     if (rule === "flag" || value !== undefined) continue
     if (args[++index] === undefined || args[index]!.startsWith("--")) return `Missing value of ${option}.`
   }

@@ -303,6 +303,9 @@ const readHeader = <E>(
  * A network layer for dialled connections: writes the header as the first bytes, at once. Given a header, that; else one of
  * the two addresses of the `client`, or of the connection itself: UNKNOWN if the version has no way to say them.
  *
+ * A receiver need not take all that version 2 can say: haproxy refuses the addresses of UNIX sockets, and UNSPEC. Version 1
+ * tells it UNKNOWN for these, which it takes.
+ *
  * Completes when the header is accepted for writing. Fails with the carrier's loss, and with FrameTooLong or InvalidFrame if
  * the version has no way to say what was given: then nothing was written.
  *

@@ -68,6 +68,28 @@ describe("haproxy:", () => {
       yield* strict.says(/^failed .*: ProxyNotTrusted: .*\n$/)
     }))
 
+  it.scopedLive("who resets before anything has passed, as checks do, is told with --verbose only", () =>
+    Effect.gen(function*() {
+      for (const [told, ...options] of [[1], [3, "--verbose"]] as const) {
+        const server = yield* tool("echo", "haproxy:tcp\\:0", ...options)
+        const resets = () => server.complaints.filter((line) => line.includes(" ConnectionReset: ")).length
+        const address = yield* server.address
+        for (const bytes of [Buffer.alloc(0), header(2)]) {
+          const check = yield* Peer.connect(address)
+          check.socket.write(bytes, () => check.reset())
+        }
+        // After it has got something, that is told in any case.
+        const client = yield* Peer.connect(address)
+        yield* client.write(header(2))
+        yield* exchange(client, "hello")
+        client.reset()
+        yield* server.until(() => resets() === told)
+        server.kill("SIGTERM")
+        yield* server.ended
+        assert.strictEqual(resets(), told, server.stderr)
+      }
+    }))
+
   it.scopedLive("--max-per-peer counts the clients, not their proxy", () =>
     Effect.gen(function*() {
       const server = yield* tool("echo", "haproxy:tcp\\:0", "--max-per-peer", "1", "--verbose")

@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as fs from "node:fs"
 import * as Endpoint from "../../src/Endpoint.ts"
 import * as Peer from "../support/peer.ts"
-import { tool } from "../support/tool.ts"
+import { main, run, tool } from "../support/tool.ts"
 
 const answered = (peer: Peer.Peer) => Effect.zipRight(peer.write("x"), peer.readBytes(1))
 
@@ -42,6 +43,26 @@ describe("SIGTERM, SIGINT and SIGHUP", () => {
         assert.strictEqual(server.stderr, "")
       }))
   }
+
+  it.scopedLive("one that comes as soon as it listens: exits 0, and leaves no file of a UNIX socket", () =>
+    Effect.gen(function*() {
+      const path = `${yield* Peer.directory}/s`
+      // No process hears of the file as fast as one that waits for nothing else.
+      const signaller = yield* run("python3", [
+        "-c",
+        `
+import os, signal, subprocess, sys
+tool = subprocess.Popen(sys.argv[2:], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+while not os.path.exists(sys.argv[1]) and tool.poll() is None: pass
+tool.send_signal(signal.SIGTERM)
+sys.exit(tool.wait())
+`,
+        path,
+        ...[process.execPath, main, "echo", `unix:${path}`]
+      ])
+      assert.deepStrictEqual(yield* signaller.ended, { code: 0, signal: null }, signaller.stderr)
+      assert.isFalse(fs.existsSync(path))
+    }))
 
   it.scopedLive("an idle relay ends on both sides", () =>
     Effect.gen(function*() {

@@ -36,7 +36,13 @@ describe("a wrong use is told: what was wrong, and what was expected", () => {
     ["echo tcp:0 --rate", "--rate"],
     ["echo tcp:0 --rate --verbose", "--rate"],
     ["echo tcp:0 --rate 1 --rate 2", "--rate"],
-    ["echo tcp:0 --lines=yes", "--lines", "\"yes\""]
+    ["echo tcp:0 --lines=yes", "--lines", "\"yes\""],
+    ["echo tcp:0 --wiretap=", "Missing value of --wiretap"],
+    ["echo tcp:0 --log-level nope", "--log-level", "\"nope\"", "debug, info, warning"],
+    ["--log-level=nope echo tcp:0", "--log-level", "\"nope\""],
+    ["echo tcp:0 --log-level", "Missing value of --log-level"],
+    ["--log-level debug", "Missing command"],
+    ["--log-level debug echo tcp:0 --bogus", "--bogus", "--lines, --idle-timeout"]
   ]
 
   for (const [args, ...said] of complaints) {
@@ -54,7 +60,10 @@ describe("a wrong use is told: what was wrong, and what was expected", () => {
       "cat -- --lines",
       "--version",
       "echo -h",
-      "--log-level=debug cat tcp:localhost:1"
+      "--log-level=debug cat tcp:localhost:1",
+      "--log-level debug cat tcp:localhost:1",
+      "relay tcp:0 --log-level debug unix:/x",
+      "cat tcp:localhost:1 --wiretap=a=b"
     ]
     for (const args of rightOnes) assert.isUndefined(complaint(split(args)), args)
   })
@@ -75,6 +84,13 @@ describe("a wrong use exits 2, with one line on stderr", () => {
     ["echo tcp:0 --max-connections 0", "--max-connections", "\"0\"", "a whole number"],
     ["echo tcp:0 --idle-timeout soon", "--idle-timeout", "\"soon\"", "30 seconds"]
   ]
+
+  it.live("effect-transport echo tcp:0 --wiretap \"\"", () =>
+    Effect.gen(function*() {
+      const { code, stderr } = yield* outcome("echo", "tcp:0", "--wiretap", "")
+      assert.strictEqual(code, 2)
+      assert.match(stderr, /^--wiretap: found "", expected the path of a file.*\n$/)
+    }))
 
   for (const [args, ...said] of complaints) {
     it.live(`effect-transport ${args}`, () =>
