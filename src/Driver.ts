@@ -209,7 +209,7 @@ type Describe<F, E> = (
 
 type Lost<E> = E | ConnectionError.ConnectionLost
 
-class DrivenTransport<F, E> implements Transport.Transport<Lost<E>> {
+class DrivenTransport<F, E> extends Inspectable.Class implements Transport.Transport<Lost<E>> {
   readonly [Transport.TypeId]: Transport.TypeId = Transport.TypeId
   readonly connection: Connection<F>
   private readonly carrier: Carrier<F>
@@ -226,6 +226,7 @@ class DrivenTransport<F, E> implements Transport.Transport<Lost<E>> {
   private outgoingQueue: Queue.Enqueue<Uint8Array> | undefined = undefined
 
   constructor(carrier: Carrier<F>, timers: Timers, describe: Describe<F, E>) {
+    super()
     this.carrier = carrier
     this.describe = describe
     this.connection = new Connection<F>(carrier, carrier.limits, timers)
@@ -391,10 +392,6 @@ class DrivenTransport<F, E> implements Transport.Transport<Lost<E>> {
 
   toJSON() {
     return inspected(this)
-  }
-
-  [Inspectable.NodeInspectSymbol]() {
-    return this.toJSON()
   }
 
   // --- errors: made when somebody looks, once ------------------------------------

@@ -352,11 +352,17 @@ export const parseServer = (description: string): Either.Either<ServerEndpoint, 
  *
  * @example
  * ```ts
+ * import * as Config from "effect/Config"
+ * import * as ConfigError from "effect/ConfigError"
  * import * as Endpoint from "effect-transport/Endpoint"
  * import * as Either from "effect/Either"
  *
  * const endpoint = Either.getOrThrow(Endpoint.parseClient("tcp:example.com:443:timeout=2.5"))
  * console.log(endpoint._tag, `${endpoint.timeout}`) // TcpClient Duration(2s 500ms)
+ *
+ * // From the configuration of a program, for `NodeEndpoint.client`.
+ * export const upstream = Config.mapOrFail(Config.string("UPSTREAM"), (description) =>
+ *   Either.mapLeft(Endpoint.parseClient(description), ({ message }) => ConfigError.InvalidData([], message)))
  * ```
  *
  * @since 0.1.0

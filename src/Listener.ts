@@ -16,6 +16,8 @@ import * as Driver from "./Driver.ts"
 import { AcceptQueue } from "./internal/acceptQueue.ts"
 import { async } from "./internal/async.ts"
 import { Bell } from "./internal/bell.ts"
+import type { Printed } from "./internal/inspecting.ts"
+import { printedAs } from "./internal/inspecting.ts"
 import type { Transport } from "./Transport.ts"
 
 /**
@@ -156,7 +158,8 @@ export const make = (options: {
     )
   })
 
-  const listener: Listener = {
+  const listener: Listener & Printed = {
+    __proto__: printed,
     [TypeId]: TypeId,
     address: options.address,
     accept,
@@ -175,3 +178,5 @@ export const make = (options: {
     }
   }
 }
+
+const printed = printedAs(({ address, stats }: Listener) => ({ _id: "Listener", address: `${address}`, ...stats() }))

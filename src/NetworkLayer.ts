@@ -22,7 +22,8 @@ import type { ConnectionLost } from "./ConnectionError.ts"
 import { ConnectionClosed, WriteAfterEnd } from "./ConnectionError.ts"
 import * as Driver from "./Driver.ts"
 import * as Immediate from "./internal/immediate.ts"
-import { inspected } from "./internal/inspecting.ts"
+import type { Printed } from "./internal/inspecting.ts"
+import { inspected, printedAs } from "./internal/inspecting.ts"
 import { TransportDriver } from "./internal/transportDriver.ts"
 import * as Transport from "./Transport.ts"
 
@@ -70,7 +71,7 @@ export interface NetworkLayer<in E1, out E2, out Err = never, out R = never> {
 
 /**
  * The members that a light layer can replace; it leaves out what follows from them. Each must keep what the contract
- * (`Transport`) says of it.
+ * (`Transport`) says of it. `unsafeOffer` is that of `outgoing`.
  *
  * A replaced `pull` may do what it likes before the carrier's, and handle its failures with `Effect.catchAllCause`; but the
  * carrier's is its last step. `Effect.map`, `tap`, `mapError` and their like take one more step after it, and an
@@ -79,7 +80,10 @@ export interface NetworkLayer<in E1, out E2, out Err = never, out R = never> {
  * @since 0.1.0
  * @category models
  */
-export type Members<E> = Partial<Omit<Transport.Transport<E>, Transport.TypeId | "forEach" | "stream" | "sink">>
+export type Members<E> = Partial<
+  & Omit<Transport.Transport<E>, Transport.TypeId | "stream" | "sink">
+  & Pick<Queue.Enqueue<Uint8Array>, "unsafeOffer">
+>
 
 /**
  * The speed of one direction, for `buffered`.
@@ -156,11 +160,12 @@ export const layer = <IdIn, E1, IdOut, E2, Err, R>(
 // -----------------------------------------------------------------------------
 
 /**
- * The transport with some members replaced, and with whatever follows from them made anew: `stream` and `forEach` of
- * `pull`, `sink` of `writeAll`, `write` of `writeAll` if only that is given, `outgoing` of both and of `closeWrite`.
+ * The transport with some members replaced, and with whatever follows from them made anew: `stream` of `pull`, and `forEach`
+ * if only that is given, at the cost of a wake-up for each chunk; `sink` of `writeAll`, and `write` if only that is given;
+ * `outgoing` of both and of `closeWrite`.
  *
  * Where writes are replaced, `unsafeOffer` of that `outgoing` accepts nothing and gives `false`, since a replaced write may
- * have to wait; give an `outgoing` if you can do better.
+ * have to wait; give one if you can do better.
  *
  * @example
  * ```ts
@@ -192,13 +197,17 @@ export const derive = <E, E2 = never>(
   const write = replaced.write ?? (replaced.writeAll === undefined ? transport.write : (bytes) => writeAll([bytes]))
   const closeWrite = replaced.closeWrite ?? transport.closeWrite
   const rewritten = replaced.write !== undefined || replaced.writeAll !== undefined
+  const unsafeOffer = replaced.unsafeOffer ??
+    (rewritten ? () => false : (bytes: Uint8Array) => transport.outgoing.unsafeOffer(bytes))
+  const isOffered = rewritten || replaced.closeWrite !== undefined || replaced.unsafeOffer !== undefined
   let outgoing = replaced.outgoing
-  const derived: Transport.Transport<E | E2> = {
+  const derived: Transport.Transport<E | E2> & Printed = {
+    __proto__: printed,
     [Transport.TypeId]: Transport.TypeId,
     localAddress: replaced.localAddress ?? transport.localAddress,
     remoteAddress: replaced.remoteAddress ?? transport.remoteAddress,
     pull,
-    forEach: replaced.pull === undefined ? transport.forEach : Transport.forEachFromPull(pull),
+    forEach: replaced.forEach ?? (replaced.pull === undefined ? transport.forEach : Transport.forEachFromPull(pull)),
     get stream() {
       return Transport.streamFromPull(pull)
     },
@@ -209,8 +218,8 @@ export const derive = <E, E2 = never>(
       return Transport.sinkFromWriteAll(writeAll)
     },
     get outgoing() {
-      return outgoing ??= rewritten || replaced.closeWrite !== undefined
-        ? new DerivedOutgoing(transport.outgoing, rewritten, write, writeAll, closeWrite)
+      return outgoing ??= isOffered
+        ? new DerivedOutgoing(transport.outgoing, derived, unsafeOffer)
         : transport.outgoing
     },
     flush: replaced.flush ?? transport.flush,
@@ -222,8 +231,10 @@ export const derive = <E, E2 = never>(
     stats: replaced.stats ?? transport.stats,
     unsafeHandle: replaced.unsafeHandle ?? transport.unsafeHandle
   }
-  return Object.defineProperty(derived, "toJSON", { value: () => inspected(derived) })
+  return derived
 }
+
+const printed = printedAs(inspected)
 
 /**
  * The transport with its failures replaced, wherever they come out: of reads, writes, `flush`, `closeWrite` and as the
@@ -262,26 +273,20 @@ export const mapError: {
 })
 
 /** An `outgoing` that writes by the members of a derived transport, and is the carrier's in everything else. */
-class DerivedOutgoing<E> implements Queue.Enqueue<Uint8Array> {
+class DerivedOutgoing implements Queue.Enqueue<Uint8Array> {
   readonly [Queue.EnqueueTypeId] = { _In: (_: unknown) => _ }
+  readonly unsafeOffer: (bytes: Uint8Array) => boolean
   private readonly inner: Queue.Enqueue<Uint8Array>
-  private readonly write: (bytes: Uint8Array) => Effect.Effect<void, E>
-  private readonly writeAll: (chunks: Iterable<Uint8Array>) => Effect.Effect<void, E>
-  private readonly closeWrite: Effect.Effect<void, E>
-  private readonly rewritten: boolean
+  private readonly derived: Transport.Transport<unknown>
 
   constructor(
     inner: Queue.Enqueue<Uint8Array>,
-    rewritten: boolean,
-    write: (bytes: Uint8Array) => Effect.Effect<void, E>,
-    writeAll: (chunks: Iterable<Uint8Array>) => Effect.Effect<void, E>,
-    closeWrite: Effect.Effect<void, E>
+    derived: Transport.Transport<unknown>,
+    unsafeOffer: (bytes: Uint8Array) => boolean
   ) {
     this.inner = inner
-    this.rewritten = rewritten
-    this.write = write
-    this.writeAll = writeAll
-    this.closeWrite = closeWrite
+    this.derived = derived
+    this.unsafeOffer = unsafeOffer
   }
 
   pipe() {
@@ -289,15 +294,11 @@ class DerivedOutgoing<E> implements Queue.Enqueue<Uint8Array> {
   }
 
   offer(bytes: Uint8Array): Effect.Effect<boolean> {
-    return Effect.match(this.write(bytes), { onFailure: () => false, onSuccess: () => true })
+    return Effect.match(this.derived.write(bytes), { onFailure: () => false, onSuccess: () => true })
   }
 
   offerAll(chunks: Iterable<Uint8Array>): Effect.Effect<boolean> {
-    return Effect.match(this.writeAll(chunks), { onFailure: () => false, onSuccess: () => true })
-  }
-
-  unsafeOffer(bytes: Uint8Array): boolean {
-    return !this.rewritten && this.inner.unsafeOffer(bytes)
+    return Effect.match(this.derived.writeAll(chunks), { onFailure: () => false, onSuccess: () => true })
   }
 
   capacity(): number {
@@ -329,7 +330,7 @@ class DerivedOutgoing<E> implements Queue.Enqueue<Uint8Array> {
   }
 
   get shutdown(): Effect.Effect<void> {
-    return Effect.ignore(this.closeWrite)
+    return Effect.ignore(this.derived.closeWrite)
   }
 
   get awaitShutdown(): Effect.Effect<void> {

@@ -18,6 +18,7 @@ import * as Exit from "effect/Exit"
 import * as FiberRef from "effect/FiberRef"
 import * as Tracer from "effect/Tracer"
 import type { Address } from "./Address.ts"
+import type { ConnectionLost } from "./ConnectionError.ts"
 import type { Connector } from "./Connector.ts"
 import * as Endpoint from "./Endpoint.ts"
 import * as Metering from "./internal/metering.ts"
@@ -346,7 +347,7 @@ export const listener = (listener: Listener): Effect.Effect<Listener> =>
  * @since 0.1.0
  * @category combinators
  */
-export const handler = <E1, A, E, R>(
+export const handler = <A, E, R, E1 = ConnectionLost>(
   handler: (transport: Transport<E1>, listener: Listener) => Effect.Effect<A, E, R>
 ): Effect.Effect<(transport: Transport<E1>, listener?: Listener) => Effect.Effect<A, E, R>> =>
   Effect.map(observer, (seen) => {

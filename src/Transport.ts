@@ -6,7 +6,7 @@
  */
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
-import * as Chunk from "effect/Chunk"
+import type * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
@@ -14,12 +14,12 @@ import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import { hasProperty } from "effect/Predicate"
 import type * as Queue from "effect/Queue"
-import * as Sink from "effect/Sink"
+import type * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
 import type { Address } from "./Address.ts"
 import type { ConnectionLost, WriteAfterEnd } from "./ConnectionError.ts"
 import { concat, indexOf } from "./internal/bytes.ts"
-import { advance, isDone } from "./internal/immediate.ts"
+import { sinkOf, streamOf } from "./internal/streams.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -492,15 +492,8 @@ export const readUntil: {
  * @since 0.1.0
  * @category conversions
  */
-export const streamFromPull = <E>(pull: Effect.Effect<Uint8Array | null, E>): Stream.Stream<Uint8Array, E> => {
-  // A Channel by hand: `Stream.repeatEffectChunkOption` costs twice as much for each chunk.
-  const again = () => loop
-  const loop: Channel.Channel<Chunk.Chunk<Uint8Array>, unknown, E, unknown, void, unknown> = Channel.flatMap(
-    Channel.fromEffect(pull),
-    (bytes) => bytes === null ? Channel.void : Channel.flatMap(Channel.write(Chunk.of(bytes)), again)
-  )
-  return Stream.fromChannel(loop)
-}
+export const streamFromPull = <E>(pull: Effect.Effect<Uint8Array | null, E>): Stream.Stream<Uint8Array, E> =>
+  streamOf<Uint8Array, null, E>(pull, null)
 
 /**
  * The handler form: what `Transport.forEach` is made of, for whoever implements one from a pull.
@@ -524,21 +517,9 @@ export const forEachFromPull =
  * @since 0.1.0
  * @category conversions
  */
-export const sinkFromWriteAll = <E>(
+export const sinkFromWriteAll: <E>(
   writeAll: (chunks: Iterable<Uint8Array>) => Effect.Effect<void, E>
-): Sink.Sink<void, Uint8Array, never, E> => {
-  // By hand, and not `Sink.forEachChunk`: a write into a buffer with room is done here and now, and not as an Effect of the
-  // channel, which would cost a message 10 % more.
-  const process: Channel.Channel<never, Chunk.Chunk<Uint8Array>, E, never, void, unknown> = Channel.readWithCause({
-    onInput: (chunk: Chunk.Chunk<Uint8Array>) => {
-      const effect = advance(writeAll(Chunk.toReadonlyArray(chunk)))
-      return isDone(effect) ? process : Channel.flatMap(Channel.fromEffect(effect), () => process)
-    },
-    onFailure: (cause) => Channel.failCause(cause),
-    onDone: () => Channel.void
-  })
-  return Sink.fromChannel(process)
-}
+) => Sink.Sink<void, Uint8Array, never, E> = sinkOf
 
 /**
  * Both directions as one Channel: what comes in upstream is written, what the peer sends goes downstream. The end of the

@@ -189,6 +189,23 @@ describe("derive", () => {
       assert.strictEqual(text((yield* left.pull)!), "c")
     }))
 
+  it.scoped("a forEach that is given stands beside a replaced pull, and an unsafeOffer beside replaced writes", () =>
+    Effect.gen(function*() {
+      const [left, right] = yield* MemoryTransport.pair()
+      const { forEach, outgoing } = NetworkLayer.derive(left, {
+        pull: Effect.dieMessage("not asked for"),
+        forEach: left.forEach,
+        write: () => Effect.dieMessage("not asked for"),
+        unsafeOffer: (bytes) => left.outgoing.unsafeOffer(bytes)
+      })
+      assert.isTrue(outgoing.unsafeOffer(ascii("abc")))
+      yield* right.write((yield* right.pull)!)
+      yield* right.closeWrite
+      const seen: Array<string> = []
+      yield* forEach((chunk) => Effect.sync(() => seen.push(text(chunk))))
+      assert.deepStrictEqual(seen, ["abc"])
+    }))
+
   it.scoped("with writes replaced alone, forEach is the transport's", () =>
     Effect.gen(function*() {
       const [left, right] = yield* MemoryTransport.pair()

@@ -71,7 +71,7 @@ const rise = (name: string, labels?: Readonly<Record<string, string>>) => {
 /** A request and its answer, over a server and a connector that are observed. */
 const exchange = Effect.gen(function*() {
   const listener = yield* Effect.flatMap(Network.listen(Address.tcp("127.0.0.1", 0)), Observability.listener)
-  const handler = yield* Observability.handler((transport: Transport) =>
+  const handler = yield* Observability.handler((transport) =>
     Effect.zipRight(Effect.withSpan(Effect.void, "work"), echo(transport))
   )
   const server = yield* Effect.fork(Server.serve(listener, handler))

@@ -17,14 +17,17 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import { dual } from "effect/Function"
-import * as Sink from "effect/Sink"
+import * as Inspectable from "effect/Inspectable"
+import type * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
 import * as Address from "../Address.ts"
 import type { Codec, Decoder, Encoder } from "../Codec.ts"
 import type { ConnectionLost, WriteAfterEnd } from "../ConnectionError.ts"
 import { Fifo, Place, turnOf } from "../internal/fifo.ts"
 import { firstOf } from "../internal/firstOf.ts"
-import { advance, isDone, suspend } from "../internal/immediate.ts"
+import { advance, suspend } from "../internal/immediate.ts"
+import { inspected } from "../internal/inspecting.ts"
+import { sinkOf, streamOf } from "../internal/streams.ts"
 import * as Turn from "../internal/turn.ts"
 import type { Transport } from "../Transport.ts"
 import { Frames } from "./internal/frames.ts"
@@ -196,7 +199,7 @@ export const stream: {
   <TE, Frame, FE>(transport: Transport<TE>, decoder: Decoder<Frame, FE>): Stream.Stream<Frame, TE | FE>
 } = dual(2, <TE, Frame, FE>(transport: Transport<TE>, decoder: Decoder<Frame, FE>): Stream.Stream<Frame, TE | FE> => {
   type Loop = Channel.Channel<Chunk.Chunk<Frame>, unknown, TE | FE, unknown, void, unknown>
-  // A Channel by hand, as `Transport.streamFromPull` is.
+  // A Channel by hand, as `streamOf` has one.
   return Stream.fromChannel(Channel.suspend((): Loop => {
     const frames = new Frames(decoder)
     const goOn = (): Loop =>
@@ -229,29 +232,11 @@ export const sink: {
 } = dual(2, <TE, Frame, FE>(
   transport: Transport<TE>,
   encoder: Encoder<Frame, FE>
-): Sink.Sink<void, Frame, never, TE | FE | WriteAfterEnd> => {
-  type Loop = Channel.Channel<never, Chunk.Chunk<Frame>, TE | FE | WriteAfterEnd, never, void, unknown>
-  // By hand, as `Transport.sinkFromWriteAll` is: a write into a buffer with room is done here and now.
-  const loop: Loop = Channel.readWithCause({
-    onInput: (chunk: Chunk.Chunk<Frame>) => {
-      const rest = writing(transport, encoder, Chunk.toReadonlyArray(chunk))
-      return isDone(rest) ? loop : Channel.flatMap(Channel.fromEffect(rest), () => loop)
-    },
-    onFailure: (cause) => Channel.failCause(cause),
-    onDone: () => Channel.void
-  })
-  return Sink.fromChannel(loop)
-})
-
-/** Takes the first step of writing the frames: what is left of it. */
-const writing = <TE, Frame, FE>(
-  transport: Transport<TE>,
-  encoder: Encoder<Frame, FE>,
-  frames: ReadonlyArray<Frame>
-): Effect.Effect<void, TE | FE | WriteAfterEnd> => {
-  const bytes = encoder.encode(frames)
-  return Either.isLeft(bytes) ? Exit.fail(bytes.left) : advance(transport.write(bytes.right))
-}
+): Sink.Sink<void, Frame, never, TE | FE | WriteAfterEnd> =>
+  sinkOf((frames: ReadonlyArray<Frame>): Effect.Effect<void, TE | FE | WriteAfterEnd> => {
+    const bytes = encoder.encode(frames)
+    return Either.isLeft(bytes) ? Exit.fail(bytes.left) : transport.write(bytes.right)
+  }))
 
 // -----------------------------------------------------------------------------
 // one message at a time
@@ -303,7 +288,7 @@ const inputEnd = Symbol("inputEnd")
 /** So many messages are received before the event loop turns, which it may not have to for those of one chunk. */
 const turnBudget = 1024
 
-class Duplex<In, Out, FE, TE> implements Framed<In, Out, TE | FE, TE> {
+class Duplex<In, Out, FE, TE> extends Inspectable.Class implements Framed<In, Out, TE | FE, TE> {
   readonly transport: Transport<TE>
   readonly receive: Effect.Effect<Out | null, TE | FE>
   readonly messages: Stream.Stream<Out, TE | FE>
@@ -319,11 +304,12 @@ class Duplex<In, Out, FE, TE> implements Framed<In, Out, TE | FE, TE> {
   private budget = turnBudget
 
   constructor(transport: Transport<TE>, codec: Codec<In, Out, FE>) {
+    super()
     this.transport = transport
     this.codec = codec
     this.frames = new Frames(codec)
     this.receive = this.receiving(null)
-    this.messages = messagesOf(this.receiving<typeof inputEnd>(inputEnd))
+    this.messages = streamOf<Out, typeof inputEnd, TE | FE>(this.receiving(inputEnd), inputEnd)
   }
 
   // --- sending -----------------------------------------------------------------
@@ -356,7 +342,7 @@ class Duplex<In, Out, FE, TE> implements Framed<In, Out, TE | FE, TE> {
       if (!this.hasNext()) return this.more(loop, Exit.succeed(end))
       if (--this.budget >= 0) return take
       this.budget = turnBudget
-      return Effect.zipRight(breath, loop)
+      return Effect.zipRight(Turn.breath, loop)
     })
     return loop
   }
@@ -469,6 +455,12 @@ class Duplex<In, Out, FE, TE> implements Framed<In, Out, TE | FE, TE> {
     return Exit.fail(new Unanswered({ localAddress, remoteAddress }))
   })
 
+  // --- printing ----------------------------------------------------------------
+
+  toJSON() {
+    return { _id: "Framed", transport: inspected(this.transport) }
+  }
+
   // --- handing over ------------------------------------------------------------
 
   readonly handOver: Effect.Effect<Transport<TE>> = Effect.uninterruptible(Effect.suspend(() => {
@@ -481,17 +473,6 @@ class Duplex<In, Out, FE, TE> implements Framed<In, Out, TE | FE, TE> {
     this.handedOver = true
     return Effect.as(transport.unread(this.frames.left), transport)
   }))
-}
-
-const breath = Effect.async<void>((resume) => Turn.macrotask(() => resume(Effect.void)))
-
-const messagesOf = <Out, E>(receive: Effect.Effect<Out | typeof inputEnd, E>): Stream.Stream<Out, E> => {
-  const again = () => loop
-  const loop: Channel.Channel<Chunk.Chunk<Out>, unknown, E, unknown, void, unknown> = Channel.flatMap(
-    Channel.fromEffect(receive),
-    (message) => message === inputEnd ? Channel.void : Channel.flatMap(Channel.write(Chunk.of(message)), again)
-  )
-  return Stream.fromChannel(loop)
 }
 
 const notOurs = "This connection of messages was handed over: its transport is somebody else's now"

@@ -8,6 +8,7 @@
  *
  * @internal
  */
+import * as Effect from "effect/Effect"
 import * as Scheduler from "effect/Scheduler"
 import type { Deferred } from "./connection.ts"
 
@@ -52,6 +53,9 @@ export const macrotask = (run: () => void): void => {
     run()
   })
 }
+
+/** Suspends until the event loop has turned. */
+export const breath: Effect.Effect<void> = Effect.async((resume) => macrotask(() => resume(Effect.void)))
 
 /**
  * Calls `look` when the event loop has turned, with whether nothing was left to do in it: no fiber of this scheduler is

@@ -15,6 +15,7 @@ import * as Stream from "effect/Stream"
 import type { Readable, Writable } from "node:stream"
 import { finished } from "node:stream"
 import { Bell } from "../internal/bell.ts"
+import { streamOf } from "../internal/streams.ts"
 
 /** How the stream is over, once it is, and whoever waits for that or for something else of it. */
 class Watch {
@@ -88,11 +89,7 @@ export const fromReadable = <E, A = Uint8Array>(
         if (watch.over === undefined) return Effect.zipRight(watch.wait, look)
         return watch.over.error === undefined ? Exit.succeed(null) : Exit.fail(onError(watch.over.error))
       })
-      const loop: Channel.Channel<Chunk.Chunk<A>, unknown, E, unknown, void> = Channel.flatMap(
-        Channel.fromEffect(look),
-        (chunk) => chunk === null ? Channel.void : Channel.zipRight(Channel.write(Chunk.of(chunk)), loop)
-      )
-      return loop
+      return Stream.toChannel(streamOf<A, null, E>(look, null))
     },
     ({ readable, watch }) =>
       Effect.sync(() => {

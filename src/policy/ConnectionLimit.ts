@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import ipaddr from "ipaddr.js"
 import * as Address from "../Address.ts"
+import { tally } from "../internal/tally.ts"
 import type { Transport } from "../Transport.ts"
 
 // -----------------------------------------------------------------------------
@@ -113,10 +114,7 @@ export const make = (limits: Limits = {}): Effect.Effect<ConnectionLimit> =>
     }
     const count = (peer: string | undefined, by: 1 | -1): void => {
       total += by
-      if (peer === undefined) return
-      const left = (peers.get(peer) ?? 0) + by
-      if (left === 0) peers.delete(peer)
-      else peers.set(peer, left)
+      tally(peers, peer, by)
     }
 
     return {

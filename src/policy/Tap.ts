@@ -65,33 +65,30 @@ export const make =
       if (counted.tap.closed !== undefined || counted.tap.read !== undefined) {
         yield* Effect.forkDaemon(Effect.interruptible(Effect.map(transport.closed, counted.closed)))
       }
-      const derived = NetworkLayer.derive(transport, {
+      return NetworkLayer.derive(transport, {
         pull: Effect.suspend(() => {
           counted.look()
           return transport.pull
         }),
+        // The carrier's own, and not one of pulls: it needs no fiber for a chunk.
+        forEach: (f) =>
+          transport.forEach((chunk) => {
+            counted.look()
+            return f(chunk)
+          }),
         write: (bytes) => suspend(() => counted.write(lengthOf(bytes), transport.write(bytes))),
         writeAll: (chunks) =>
           suspend(() => {
             const all = Array.from(chunks)
             return counted.write(all.reduce((sum, chunk) => sum + lengthOf(chunk), 0), transport.writeAll(all))
-          })
-      })
-      // The carrier's own, and not one of pulls: it needs no fiber for a chunk.
-      const forEach: Transport<E>["forEach"] = (f) =>
-        transport.forEach((chunk) => {
-          counted.look()
-          return f(chunk)
-        })
-      // The carrier's own as well: it takes what need not wait.
-      Object.assign(derived.outgoing, {
-        unsafeOffer: (bytes: Uint8Array) => {
+          }),
+        // The carrier's own as well: it takes what need not wait.
+        unsafeOffer: (bytes) => {
           const isAccepted = transport.outgoing.unsafeOffer(bytes)
           counted.look()
           return isAccepted
         }
       })
-      return Object.assign(derived, { forEach })
     })
 
 /** What is no bytes, the carrier refuses. */

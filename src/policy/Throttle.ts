@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import * as Arr from "effect/Array"
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -158,10 +159,8 @@ export const share = (rate: Rate | number): Effect.Effect<Shared> =>
 
 const rateOf = (rate: Rate | number): Rate => typeof rate === "number" ? { bytesPerSecond: rate } : rate
 
-const isSeveral = (limits: Limit | ReadonlyArray<Limit>): limits is ReadonlyArray<Limit> => Array.isArray(limits)
-
 const limitsOf = (limits: Limit | ReadonlyArray<Limit> | undefined, clock: Clock.Clock) =>
-  (limits === undefined ? [] : isSeveral(limits) ? limits : [limits]).map((limit) =>
+  Arr.ensure(limits ?? []).map((limit) =>
     limit instanceof SharedBucket ? new Portion(limit) : new TokenBucket(rateOf(limit as Rate | number), clock)
   )
 

@@ -75,9 +75,19 @@ export const make = (tap: Tap) => <E>(transport: Transport<E>): Effect.Effect<Tr
   Effect.gen(function*() {
     const wire = new Wire(transport, tap, yield* Effect.clock)
     yield* Effect.forkDaemon(Effect.interruptible(Effect.map(transport.closed, wire.closed)))
-    const derived = NetworkLayer.derive(transport, {
+    return NetworkLayer.derive(transport, {
       pull: Effect.zipRight(wire.peek, transport.pull),
+      // The carrier's own, and not one of pulls: it needs no fiber for a chunk.
+      forEach: (f) =>
+        Effect.zipLeft(
+          transport.forEach((chunk) => {
+            wire.read(chunk)
+            return f(chunk)
+          }),
+          Effect.sync(() => wire.ended("in"))
+        ),
       writeAll: (chunks) => wire.write(chunks),
+      unsafeOffer: (bytes) => wire.offer(bytes),
       stats: () => {
         const stats = transport.stats()
         return { ...stats, writersWaiting: stats.writersWaiting + wire.writersWaiting }
@@ -86,17 +96,6 @@ export const make = (tap: Tap) => <E>(transport: Transport<E>): Effect.Effect<Tr
         Effect.zipLeft(restore(transport.closeWrite), Effect.sync(() => wire.ended("out")))
       )
     })
-    // The carrier's own, and not one of pulls: it needs no fiber for a chunk.
-    const forEach: Transport<E>["forEach"] = (f) =>
-      Effect.zipLeft(
-        transport.forEach((chunk) => {
-          wire.read(chunk)
-          return f(chunk)
-        }),
-        Effect.sync(() => wire.ended("in"))
-      )
-    Object.assign(derived.outgoing, { unsafeOffer: (bytes: Uint8Array) => wire.offer(bytes) })
-    return Object.assign(derived, { forEach })
   })
 
 /**

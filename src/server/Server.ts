@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -16,6 +17,7 @@ import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as FiberRef from "effect/FiberRef"
 import * as FiberRefs from "effect/FiberRefs"
+import * as Inspectable from "effect/Inspectable"
 import * as Runtime from "effect/Runtime"
 import * as Scheduler from "effect/Scheduler"
 import type * as Scope from "effect/Scope"
@@ -274,9 +276,10 @@ export class SlowConsumer extends Data.TaggedError("SlowConsumer")<{
  * `Server`. A handler that gives `transport.forEach(…)` does without both while the Effects of its chunks are over at once,
  * which makes it the cheapest form for connections that come, go and idle; `handler` itself is called where the connection
  * is accepted, with the listener that it came from. When the handler ends, its finalizers run and then the transport is
- * closed gracefully after success, aborted otherwise. A failure or a defect ends only its own connection: it is logged (a
- * defect as error, a failure as warning, the loss of just this connection as debug), annotated like all of the handler's
- * logs with `localAddress`, `remoteAddress`, `listener`.
+ * closed gracefully after success, aborted otherwise. A failure or a defect ends only its own connection: it is logged,
+ * annotated like all of the handler's logs with `localAddress`, `remoteAddress`, `listener`. A defect is an error, a failure a
+ * warning, but as debug what a public server meets all day: the loss of just this connection, `IdleTimeout`, `WriteStalled`
+ * and `DeadlineExceeded`, and a failure of TLS without an alert, alone or in a `RelayLost`.
  *
  * When all listeners are closed, or `Server.drain` is called, the server drains: idle connections (see `isIdle`) are ended
  * at once, the others when they get idle or when their handlers end, and what is left after `drainTimeout` is aborted. To
@@ -354,9 +357,6 @@ export const make = <E, R>(
 ): Effect.Effect<Server, never, Exclude<R, Scope.Scope | Server> | Scope.Scope> =>
   Effect.acquireRelease(begin(listeners, handler, options), (server) => server.drain())
 
-const isSeveral = (listeners: Listener | ReadonlyArray<Listener>): listeners is ReadonlyArray<Listener> =>
-  Array.isArray(listeners)
-
 /** It ends by `drain`, or with its listeners. To be run in an uninterruptible region. */
 const begin = <E, R>(
   listeners: Listener | ReadonlyArray<Listener>,
@@ -366,7 +366,7 @@ const begin = <E, R>(
   inTurn(Effect.gen(function*() {
     const limits = checked(options)
     const server = new Serving({
-      listeners: isSeveral(listeners) ? listeners : [listeners],
+      listeners: Arr.ensure(listeners),
       handler,
       options,
       limits,
@@ -433,7 +433,7 @@ const looksIdle = (transport: Transport, now: number): boolean => {
   return pulling && unread === 0 && buffered === 0 && (bytesRead + bytesWritten > 0 || now - lastRead >= arrivalTime)
 }
 
-class Serving implements Server {
+class Serving extends Inspectable.Class implements Server {
   readonly listeners: ReadonlyArray<Listener>
   readonly phase: Subscribable.Subscribable<Phase>
   private readonly current: SubscriptionRef.SubscriptionRef<Phase>
@@ -468,6 +468,7 @@ class Serving implements Server {
     readonly runtime: Runtime.Runtime<any>
     readonly phase: SubscriptionRef.SubscriptionRef<Phase>
   }) {
+    super()
     this.listeners = listeners
     this.options = options
     this.limits = limits
@@ -562,6 +563,11 @@ class Serving implements Server {
 
   readonly stats = (): ServerStats => ({ ...this.connections.report(), open: this.connections.size })
 
+  toJSON() {
+    const phase = Effect.runSync(this.phase.get)._tag
+    return { _id: "Server", listeners: this.listeners.map(({ address }) => `${address}`), phase, ...this.stats() }
+  }
+
   // --- ending ------------------------------------------------------------------
 
   readonly closed: Effect.Effect<ServerReport> = Deferred.await(this.over)
@@ -608,7 +614,7 @@ class Serving implements Server {
       const draining = this.drains()
       yield* SubscriptionRef.set(current, draining)
       yield* Deferred.succeed(this.announced, draining.deadline)
-      yield* Effect.async<void>((resume) => Turn.macrotask(() => resume(Effect.void)))
+      yield* Turn.breath
       yield* this.finish()
       this.budget.stop()
       const report = connections.report()

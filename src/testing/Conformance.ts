@@ -15,7 +15,7 @@ import type * as Scope from "effect/Scope"
 import type { Limits, Transport } from "../Transport.ts"
 import { aborting } from "./internal/aborting.ts"
 import type { Entry } from "./internal/check.ts"
-import { Unexpected } from "./internal/check.ts"
+import { abandoned, Unexpected } from "./internal/check.ts"
 import { closing } from "./internal/closing.ts"
 import { halfClose } from "./internal/halfClosing.ts"
 import { handling } from "./internal/handling.ts"
@@ -144,12 +144,7 @@ const run = (
 ): Effect.Effect<void, ConformanceFailure> =>
   leavingNothing((opened) => {
     const make: MakePair = (limits) => Effect.tap(makePair(limits), (pair) => Effect.sync(() => pair.forEach(opened)))
-    // A pair that is gone with the check, whatever state the check has left it in: no close has to wait for a deadline.
-    const open = (limits: Limits = {}) =>
-      Effect.tap(make(limits), ([left, right]) =>
-        Effect.addFinalizer(() =>
-          Effect.asVoid(Effect.forkDaemon(Effect.all([left.abort, right.abort], { concurrency: "unbounded" })))
-        ))
+    const open = (limits: Limits = {}) => Effect.tap(make(limits), abandoned)
     return Effect.scoped(body({ open, makePair: make, bulk }))
   }).pipe(
     // What does not even let itself be interrupted is left behind.

@@ -13,7 +13,7 @@ import * as FastCheck from "effect/FastCheck"
 import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import type { Capabilities, MakePair } from "./Conformance.ts"
-import { Unexpected } from "./internal/check.ts"
+import { abandoned, Unexpected } from "./internal/check.ts"
 import { leavingNothing } from "./internal/leftovers.ts"
 import { limits, runSteps } from "./internal/modelRun.ts"
 import { parametersOf } from "./internal/runs.ts"
@@ -138,9 +138,7 @@ export const replay = <R = never>(
     Effect.scoped(Effect.gen(function*() {
       const pair = yield* makePair(limits)
       pair.forEach(opened)
-      yield* Effect.addFinalizer(() =>
-        Effect.forkDaemon(Effect.all(pair.map((transport) => transport.abort), { concurrency: "unbounded" }))
-      )
+      yield* abandoned(pair)
       yield* runSteps(pair, steps, {
         halfClose: options.halfClose ?? true,
         reset: options.reset ?? true,

@@ -23,9 +23,10 @@ import * as ConnectionError from "../ConnectionError.ts"
 import * as Driver from "../Driver.ts"
 import { async } from "../internal/async.ts"
 import { firstOf } from "../internal/firstOf.ts"
+import { settable } from "../internal/settable.ts"
 import * as Listener from "../Listener.ts"
 import * as Network from "../Network.ts"
-import type { Transport, TransportOptions } from "../Transport.ts"
+import type { Transport } from "../Transport.ts"
 import type { Host } from "./internal/sim/host.ts"
 import { Simulation } from "./internal/sim/simulation.ts"
 import type { TcpConnection } from "./internal/sim/tcp.ts"
@@ -300,21 +301,8 @@ export const on: {
  * @category hosts
  */
 export const boot: {
-  (host: string): <A, E, R>(
-    program: Effect.Effect<A, E, R>
-  ) => Effect.Effect<
-    Fiber.RuntimeFiber<A, E>,
-    never,
-    Exclude<R, Network.Network | Scope.Scope> | SimNetwork | Scope.Scope
-  >
-  <A, E, R>(
-    program: Effect.Effect<A, E, R>,
-    host: string
-  ): Effect.Effect<
-    Fiber.RuntimeFiber<A, E>,
-    never,
-    Exclude<R, Network.Network | Scope.Scope> | SimNetwork | Scope.Scope
-  >
+  (host: string): <A, E, R>(program: Effect.Effect<A, E, R>) => Booted<A, E, R>
+  <A, E, R>(program: Effect.Effect<A, E, R>, host: string): Booted<A, E, R>
 } = dual(
   2,
   <A, E, R>(program: Effect.Effect<A, E, R>, host: string) =>
@@ -328,6 +316,12 @@ export const boot: {
       return Effect.forkScoped(life)
     })
 )
+
+type Booted<A, E, R> = Effect.Effect<
+  Fiber.RuntimeFiber<A, E>,
+  never,
+  Exclude<R, Network.Network | Scope.Scope> | SimNetwork | Scope.Scope
+>
 
 // -----------------------------------------------------------------------------
 // the service
@@ -432,40 +426,20 @@ const openTransport = (
   clock: Clock.Clock,
   remoteAddress: Address.TcpAddress
 ): Transport => {
-  connection.noDelay = settings.noDelay
-  setKeepAlive(connection, settings.keepAlive)
+  const { keepAlive, noDelay } = settings
+  const setNoDelay = (value: boolean) => void (connection.noDelay = value)
+  const setKeepAlive = (value: Duration.DurationInput | false) =>
+    connection.setKeepAlive(value === false ? false : toMillis(value))
+  setNoDelay(noDelay)
+  setKeepAlive(keepAlive)
   return Driver.unsafeOpen({
     driver: (events) => connection.attach(events),
     localAddress: connection.local,
     remoteAddress,
-    options: optionsOf(connection, settings),
+    options: { noDelay: settable(noDelay, setNoDelay), keepAlive: settable(keepAlive, setKeepAlive) },
     handle: undefined,
     limits: settings.limits
   }, clock)
-}
-
-const setKeepAlive = (connection: TcpConnection, value: Duration.DurationInput | false): void =>
-  connection.setKeepAlive(value === false ? false : toMillis(value))
-
-const optionsOf = (connection: TcpConnection, settings: Settings): TransportOptions => {
-  let { keepAlive } = settings
-  return {
-    noDelay: {
-      get: () => connection.noDelay,
-      set: (value) =>
-        Effect.sync(() => {
-          connection.noDelay = value
-        })
-    },
-    keepAlive: {
-      get: () => keepAlive,
-      set: (value) =>
-        Effect.sync(() => {
-          keepAlive = value
-          setKeepAlive(connection, value)
-        })
-    }
-  }
 }
 
 const listen = (

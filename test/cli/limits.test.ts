@@ -5,24 +5,18 @@ import * as Peer from "../support/peer.ts"
 import { has, run, shell, tool } from "../support/tool.ts"
 import { main } from "../support/tool.ts"
 
-const exchange = (peer: Peer.Peer, text: string) =>
-  Effect.gen(function*() {
-    yield* peer.write(text)
-    yield* peer.readBytes(peer.received + text.length)
-  })
-
 describe("--max-connections", () => {
   it.scopedLive("closes one more at once, and serves again when there is room", () =>
     Effect.gen(function*() {
       const server = yield* tool("echo", "tcp:0", "--max-connections", "1")
       const address = yield* server.address
       const first = yield* Peer.connect(address)
-      yield* exchange(first, "first")
+      yield* first.exchange("first")
       const refused = yield* Peer.connect(address)
       yield* refused.readAll()
       assert.isTrue(refused.ended)
       assert.isUndefined(refused.code)
-      yield* exchange(first, "again")
+      yield* first.exchange("again")
       first.end()
       yield* first.readAll()
       // The end that the peer sees comes a moment before the server has counted it.
@@ -56,7 +50,7 @@ describe("--idle-timeout", () => {
     Effect.gen(function*() {
       const server = yield* tool("echo", "tcp:0", "--idle-timeout", "300 millis")
       const peer = yield* Peer.connect(yield* server.address)
-      yield* exchange(peer, "hello")
+      yield* peer.exchange("hello")
       const start = performance.now()
       yield* peer.awaitClosed
       assert.isAbove(performance.now() - start, 200)
@@ -80,7 +74,7 @@ describe("--max-per-peer", () => {
       for (const verbose of [true, false]) {
         const server = yield* tool("echo", "tcp:0", "--max-per-peer", "1", ...verbose ? ["--verbose"] : [])
         const address = yield* server.address
-        yield* exchange(yield* Peer.connect(address), "first")
+        yield* (yield* Peer.connect(address)).exchange("first")
         const refused = yield* Peer.connect(address)
         yield* refused.readAll()
         assert.isTrue(refused.ended)
@@ -119,7 +113,7 @@ describe("--max-duration", () => {
     Effect.gen(function*() {
       const server = yield* tool("echo", "tcp:0", "--max-duration", "400 millis")
       const peer = yield* Peer.connect(yield* server.address)
-      yield* Effect.fork(Effect.forever(Effect.zipRight(exchange(peer, "x"), Effect.sleep("20 millis"))))
+      yield* Effect.fork(Effect.forever(Effect.zipRight(peer.exchange("x"), Effect.sleep("20 millis"))))
       yield* server.says(/^failed .*: DeadlineExceeded: .*400ms.*\n$/)
     }))
 })
@@ -132,7 +126,7 @@ describe("--verbose", () => {
       const peer = yield* Peer.connect(address)
       const label = `127.0.0.1:${peer.socket.localPort} -> ${Address.format(address)}`
       yield* server.says(`open ${label}\n`)
-      yield* exchange(peer, "hello")
+      yield* peer.exchange("hello")
       peer.end()
       yield* server.says(/close/)
       yield* server.until(() => server.complaints.length === 2)
@@ -148,7 +142,7 @@ describe("--verbose", () => {
       const description = yield* server.listening
       assert.match(description, /^tcp:\\:\\:1:\d+$/)
       const peer = yield* Peer.connect(Address.tcp("::1", Number(description.split(":").at(-1))))
-      yield* exchange(peer, "x")
+      yield* peer.exchange("x")
       peer.reset()
       yield* server.says(/close .*\n/)
       assert.match(
@@ -163,7 +157,7 @@ describe("--watch", () => {
     Effect.gen(function*() {
       const server = yield* tool("echo", "tcp:0", "--watch")
       const peer = yield* Peer.connect(yield* server.address)
-      yield* exchange(peer, "x".repeat(4096))
+      yield* peer.exchange("x".repeat(4096))
       yield* server.says(/^127\.0\.0\.1:\d+ -> 127\.0\.0\.1:\d+: .+\/s in, .+\/s out, .+ buffered$/m)
       yield* server.says(/^1 connection: .+\/s in, .+\/s out, .+ buffered$/m)
       assert.notInclude(server.stderr, "\x1b")
@@ -178,7 +172,7 @@ describe("--watch", () => {
         yield* server.until(() => /listening tcp:127\.0\.0\.1:(\d+)/.test(server.output))
         const port = Number(/listening tcp:127\.0\.0\.1:(\d+)/.exec(server.output)![1])
         const peer = yield* Peer.connect(Address.tcp("127.0.0.1", port))
-        yield* exchange(peer, "x")
+        yield* peer.exchange("x")
         yield* server.until(() => /CONNECTION +IN +OUT +BUFFERED/.test(server.output))
         yield* server.until(() =>
           new RegExp(`\\x1b\\[\\d+A\\x1b\\[J[^]*:${peer.socket.localPort} -> `).test(server.output)
@@ -194,7 +188,7 @@ describe("a reader of the output that goes away", () => {
       const address = yield* pipe.address
       for (const text of ["one", "two"]) {
         const peer = yield* Peer.connect(address)
-        yield* exchange(peer, text)
+        yield* peer.exchange(text)
         peer.end()
         yield* peer.readAll()
       }

@@ -16,12 +16,6 @@ const destination = Address.tcp("198.51.100.1", 443)
 const header = (version: 1 | 2, from = source) =>
   encoded(ProxyHeader.codec(), ProxyHeader.make({ version, source: from, destination }))
 
-const exchange = (peer: Peer.Peer, text: string) =>
-  Effect.gen(function*() {
-    yield* peer.write(text)
-    yield* peer.readBytes(peer.received + text.length)
-  })
-
 describe("haproxy:", () => {
   for (const version of [1, 2] as const) {
     it.scopedLive(`--verbose shows the client's own address, by a header of version ${version}`, () =>
@@ -29,7 +23,7 @@ describe("haproxy:", () => {
         const server = yield* tool("echo", "haproxy:tcp\\:0", "--verbose")
         const peer = yield* Peer.connect(yield* server.address)
         yield* peer.write(header(version))
-        yield* exchange(peer, "hello")
+        yield* peer.exchange("hello")
         assert.strictEqual(peer.text, "hello")
         peer.end()
         yield* server.until(() => server.complaints.length === 2)
@@ -46,7 +40,7 @@ describe("haproxy:", () => {
       yield* peer.write(
         encoded(ProxyHeader.codec(), ProxyHeader.make({ version: 2, source: path, destination: path }))
       )
-      yield* exchange(peer, "hello")
+      yield* peer.exchange("hello")
       const shown = "/run/\\x1b[2J\\x07\\x9bm"
       yield* server.says(`open ${shown} -> ${shown}\n`)
       yield* server.says(`${shown} -> ${shown}: `)
@@ -81,7 +75,7 @@ describe("haproxy:", () => {
         // After it has got something, that is told in any case.
         const client = yield* Peer.connect(address)
         yield* client.write(header(2))
-        yield* exchange(client, "hello")
+        yield* client.exchange("hello")
         client.reset()
         yield* server.until(() => resets() === told)
         server.kill("SIGTERM")
@@ -96,8 +90,8 @@ describe("haproxy:", () => {
       const address = yield* server.address
       const from = (host: string) =>
         Effect.tap(Peer.connect(address), (peer) => peer.write(header(2, Address.tcp(host, 1024))))
-      yield* exchange(yield* from("203.0.113.1"), "one")
-      yield* exchange(yield* from("203.0.113.2"), "two")
+      yield* (yield* from("203.0.113.1")).exchange("one")
+      yield* (yield* from("203.0.113.2")).exchange("two")
       const refused = yield* from("203.0.113.1")
       yield* refused.readAll()
       assert.isTrue(refused.ended)
@@ -156,7 +150,7 @@ describe.skipIf(!has("haproxy"))("through haproxy (skipped: haproxy is not insta
       const relay = yield* tool("relay", "tcp:0", front, "--send-proxy", `v${version}`)
       const address = yield* relay.address
       const client = yield* Peer.connect(address)
-      yield* exchange(client, "hello")
+      yield* client.exchange("hello")
       assert.strictEqual(client.text, "hello")
       assert.include(server.stderr, `open 127.0.0.1:${client.socket.localPort} -> ${address}\n`)
       client.end()
@@ -186,7 +180,7 @@ describe.skipIf(!has("haproxy"))("through haproxy (skipped: haproxy is not insta
         const relay = yield* tool("relay", "tcp:0", target, "--send-proxy", "v2")
         const address = yield* relay.address
         const client = yield* Peer.connect(address)
-        yield* exchange(client, "hello")
+        yield* client.exchange("hello")
         assert.strictEqual(client.text, "hello")
         assert.include(server.stderr, `open 127.0.0.1:${client.socket.localPort} -> ${address}\n`)
       })

@@ -1,30 +1,10 @@
 import * as Effect from "effect/Effect"
-import * as MemoryTransport from "../../src/memory/MemoryTransport.ts"
 import * as Wiretap from "../../src/policy/Wiretap.ts"
-import type * as Conformance from "../../src/testing/Conformance.ts"
-import * as VirtualClock from "../../src/testing/VirtualClock.ts"
-import { conforms } from "../support/conforms.ts"
-import { tcpPair } from "../support/pairs.ts"
-import { leavingNothing } from "../support/resources.ts"
+import { conformsThrough } from "../support/conforms.ts"
 
-const tapped = (makePair: Conformance.MakePair): Conformance.MakePair => (limits) =>
+conformsThrough("tapped", (makePair) => (limits) =>
   Effect.gen(function*() {
     const [left, right] = yield* makePair(limits)
     const shown: Array<unknown> = []
     return [yield* Wiretap.make(Wiretap.pcapng((block) => shown.push(block)))(left), right] as const
-  })
-
-conforms("tapped", {
-  makePair: tapped((limits) => MemoryTransport.pair(limits)),
-  capabilities: { noDelay: false, keepAlive: false, bulk: 1_000_000 },
-  around: VirtualClock.run,
-  model: { runs: 20, sleeps: true }
-})
-
-conforms("tapped, over TCP", {
-  makePair: tapped(tcpPair),
-  capabilities: {},
-  around: leavingNothing,
-  model: { runs: 10 },
-  flipped: false
-})
+  }))

@@ -89,6 +89,21 @@ const receiveAll = <Out, E>(framed: Framed.Framed<never, Out, E, unknown>, recei
 
 const words = FastCheck.array(FastCheck.stringMatching(/^[a-z]{0,6}$/), { maxLength: 12 })
 
+const holdsBack = (waits: (transport: Transport.Transport) => Effect.Effect<unknown, unknown>) =>
+  Effect.gen(function*() {
+    const { peer, transport } = yield* opened(
+      MemoryTransport.pair({ capacity: 64, readBufferSize: 64, highWaterMark: 64 })
+    )
+    const writer = yield* Effect.fork(Effect.forever(peer.write(wire("12345678"))))
+    const loop = yield* Effect.fork(waits(transport))
+    yield* settle
+    const { bytesWritten } = peer.stats()
+    yield* settle
+    assert.isAtMost(bytesWritten, 64 * 3 + 2 * 11)
+    assert.strictEqual(peer.stats().bytesWritten, bytesWritten)
+    yield* Fiber.interruptAll([writer, loop])
+  })
+
 describe("Framed.forEach", () => {
   it.scoped("gives all frames that a chunk has completed at once, and those of the end", () =>
     Effect.gen(function*() {
@@ -171,19 +186,7 @@ describe("Framed.forEach", () => {
     }))
 
   it.scoped("a handler that waits holds the peer back", () =>
-    Effect.gen(function*() {
-      const { peer, transport } = yield* opened(
-        MemoryTransport.pair({ capacity: 64, readBufferSize: 64, highWaterMark: 64 })
-      )
-      const writer = yield* Effect.fork(Effect.forever(peer.write(wire("12345678"))))
-      const loop = yield* Effect.fork(Framed.forEach(transport, codec, () => Effect.never))
-      yield* settle
-      const { bytesWritten } = peer.stats()
-      yield* settle
-      assert.isAtMost(bytesWritten, 64 * 3 + 2 * 11)
-      assert.strictEqual(peer.stats().bytesWritten, bytesWritten)
-      yield* Fiber.interruptAll([writer, loop])
-    }))
+    holdsBack((transport) => Framed.forEach(transport, codec, () => Effect.never)))
 
   for (const [name, pair] of Object.entries({ memory: memoryPair, TCP: tcpPair })) {
     it.live(`interrupted at every step over ${name}, it loses no frame`, () =>
@@ -252,19 +255,7 @@ describe("Framed.stream", () => {
     }))
 
   it.scoped("a consumer that waits holds the peer back", () =>
-    Effect.gen(function*() {
-      const { peer, transport } = yield* opened(
-        MemoryTransport.pair({ capacity: 64, readBufferSize: 64, highWaterMark: 64 })
-      )
-      const writer = yield* Effect.fork(Effect.forever(peer.write(wire("12345678"))))
-      const loop = yield* Effect.fork(Stream.runForEach(Framed.stream(transport, codec), () => Effect.never))
-      yield* settle
-      const { bytesWritten } = peer.stats()
-      yield* settle
-      assert.isAtMost(bytesWritten, 64 * 3 + 2 * 11)
-      assert.strictEqual(peer.stats().bytesWritten, bytesWritten)
-      yield* Fiber.interruptAll([writer, loop])
-    }))
+    holdsBack((transport) => Stream.runForEach(Framed.stream(transport, codec), () => Effect.never)))
 })
 
 describe("Framed.sink", () => {

@@ -1,7 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { readFileSync, writeFileSync } from "node:fs"
-import * as net from "node:net"
 import * as Address from "../../src/Address.ts"
 import * as ProxyHeader from "../../src/framing/ProxyHeader.ts"
 import * as Tcp from "../../src/node/Tcp.ts"
@@ -11,6 +10,7 @@ import type { Transport } from "../../src/Transport.ts"
 import { ascii, text } from "../support/bytes.ts"
 import { encoded } from "../support/decoding.ts"
 import * as Haproxy from "../support/haproxy.ts"
+import { freePort } from "../support/page.ts"
 import * as Peer from "../support/peer.ts"
 import { has, run } from "../support/tool.ts"
 
@@ -47,14 +47,6 @@ const talk = (client: Transport, server: ProxyProtocol.ProxiedTransport<unknown>
     yield* server.close
     yield* client.close
   })
-
-/** Free just now: haproxy does not tell which one it has bound. */
-const freePort = Effect.async<number>((resume) => {
-  const server = net.createServer().listen(0, "127.0.0.1", () => {
-    const { port } = server.address() as net.AddressInfo
-    server.close(() => resume(Effect.succeed(port)))
-  })
-})
 
 const pairs = [
   ["IPv4", Address.tcp("203.0.113.7", 40000), Address.tcp("198.51.100.1", 443)],
@@ -160,7 +152,7 @@ describe.skipIf(!has("haproxy"))("through haproxy (skipped: haproxy is not insta
 
   it.scopedLive("a client over TCP", () =>
     Effect.gen(function*() {
-      const port = yield* freePort
+      const port = yield* freePort // haproxy does not tell which one it has bound
       const { listener } = yield* haproxy({ bind: () => `127.0.0.1:${port}`, send: "send-proxy-v2" })
       const client = yield* Tcp.connect(Address.tcp("127.0.0.1", port))
       const server = yield* Effect.flatMap(listener.accept, trusting)

@@ -11,6 +11,7 @@ import * as Address from "../../src/Address.ts"
 import * as Tcp from "../../src/node/Tcp.ts"
 import { ascii } from "../support/bytes.ts"
 import * as Peer from "../support/peer.ts"
+import { asNobody } from "../support/resources.ts"
 
 /** An address of the loopback at which nobody listens any more. */
 const vacant = Effect.map(
@@ -48,14 +49,6 @@ const unanswered = (port: number): number =>
     const [, , remote, state] = line.trim().split(/\s+/)
     return state === "02" && Number.parseInt(remote!.split(":")[1]!, 16) === port
   }).length
-
-/** Its effect on a program that is not root. */
-const asNobody: Effect.Effect<void, never, Scope.Scope> = process.getuid?.() === 0
-  ? Effect.acquireRelease(
-    Effect.sync(() => process.seteuid!(65534)),
-    () => Effect.sync(() => process.seteuid!(0))
-  )
-  : Effect.void
 
 const firstUnprivilegedPort = Number(fs.readFileSync("/proc/sys/net/ipv4/ip_unprivileged_port_start", "utf8"))
 

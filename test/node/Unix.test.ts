@@ -3,7 +3,6 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import type * as Scope from "effect/Scope"
 import * as fs from "node:fs"
 import defaultFs from "node:fs"
 import { syncBuiltinESMExports } from "node:module"
@@ -17,6 +16,7 @@ import type { Listener } from "../../src/Listener.ts"
 import type { ListenOptions } from "../../src/Network.ts"
 import * as Unix from "../../src/node/Unix.ts"
 import * as Peer from "../support/peer.ts"
+import { asNobody } from "../support/resources.ts"
 import { run, shell } from "../support/tool.ts"
 
 const permissions = (file: string): number => fs.statSync(file).mode & 0o7777
@@ -52,14 +52,6 @@ const ways: ReadonlyArray<readonly [string, ListenOptions]> = [
 /** The process creates files as loosely as it is asked to. */
 const withUmask = (mask: number) =>
   Effect.acquireRelease(Effect.sync(() => process.umask(mask)), (before) => Effect.sync(() => process.umask(before)))
-
-/** Files are this user's own business only for somebody else: root acts as nobody for a while. */
-const asNobody: Effect.Effect<void, never, Scope.Scope> = process.getuid?.() === 0
-  ? Effect.acquireRelease(
-    Effect.sync(() => process.seteuid!(65534)),
-    () => Effect.sync(() => process.seteuid!(0))
-  )
-  : Effect.void
 
 for (const [way, options] of ways) {
   describe(`a UNIX listener ${way}`, () => {

@@ -368,24 +368,25 @@ describe("trust", () => {
       assert.instanceOf(yield* Effect.flip(proxy.pull), ConnectionReset)
     }))
 
+  const unknown = Effect.gen(function*() {
+    const [accepted, proxy] = yield* MemoryTransport.pair()
+    yield* proxy.write(binary)
+    const nobody = NetworkLayer.derive(accepted, { remoteAddress: Address.unspecified("IPv4") })
+    const read = yield* Effect.fork(Effect.flip(ProxyProtocol.read({ trusted: ["10.0.0.0/8"] })(nobody)))
+    yield* settle
+    return { proxy, read }
+  })
+
   it.scoped("is no matter of a peer that is gone, and that nobody knows any more: its reset is the failure", () =>
     Effect.gen(function*() {
-      const [accepted, proxy] = yield* MemoryTransport.pair()
-      yield* proxy.write(binary)
-      const unknown = NetworkLayer.derive(accepted, { remoteAddress: Address.unspecified("IPv4") })
-      const read = yield* Effect.fork(Effect.flip(ProxyProtocol.read({ trusted: ["10.0.0.0/8"] })(unknown)))
-      yield* settle
+      const { proxy, read } = yield* unknown
       yield* proxy.abort
       assert.instanceOf(yield* Fiber.join(read), ConnectionReset)
     }))
 
   it.scoped("in a peer without an address is not to be had, whatever it sends", () =>
     Effect.gen(function*() {
-      const [accepted, proxy] = yield* MemoryTransport.pair()
-      yield* proxy.write(binary)
-      const unknown = NetworkLayer.derive(accepted, { remoteAddress: Address.unspecified("IPv4") })
-      const read = yield* Effect.fork(Effect.flip(ProxyProtocol.read({ trusted: ["10.0.0.0/8"] })(unknown)))
-      yield* settle
+      const { read } = yield* unknown
       yield* TestClock.adjust("5 seconds")
       assert.instanceOf(yield* Fiber.join(read), ProxyProtocol.ProxyNotTrusted)
     }))

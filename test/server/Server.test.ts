@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -17,10 +18,15 @@ import * as Stream from "effect/Stream"
 import * as Supervisor from "effect/Supervisor"
 import * as TestClock from "effect/TestClock"
 import * as Address from "../../src/Address.ts"
+import { WriteAfterEnd } from "../../src/ConnectionError.ts"
 import * as Driver from "../../src/Driver.ts"
 import * as Turn from "../../src/internal/turn.ts"
 import * as MemoryTransport from "../../src/memory/MemoryTransport.ts"
 import * as Tcp from "../../src/node/Tcp.ts"
+import { HandshakeFailed } from "../../src/node/TlsError.ts"
+import { IdleTimeout } from "../../src/policy/IdleTimeout.ts"
+import { RelayLost } from "../../src/Relay.ts"
+import { ProxyNotTrusted } from "../../src/server/ProxyProtocol.ts"
 import * as Server from "../../src/server/Server.ts"
 import { sweep } from "../../src/testing/InterruptSweep.ts"
 import type { Transport } from "../../src/Transport.ts"
@@ -33,6 +39,8 @@ import { ask, ending, leave, network, none, obedient, serving } from "../support
 const echo = (transport: Transport) => Stream.run(transport.stream, transport.sink)
 
 const isDone = (fiber: Fiber.RuntimeFiber<unknown, unknown>) => fiber.unsafePoll() !== null
+
+type Ends = Pick<Transport, "localAddress" | "remoteAddress">
 
 interface Entry {
   readonly level: string
@@ -663,6 +671,45 @@ describe("Server.serve", () => {
           assert.deepStrictEqual(entries.map(({ level }) => level), ["WARN"])
         }))
     }
+
+    const whole = { leftToRight: 0, rightToLeft: 0, side: "left" } as const
+    const fault = { alert: undefined, code: "ERR_SSL_HTTP_REQUEST", cause: undefined }
+    const idle = {
+      duration: Duration.minutes(1),
+      direction: "both",
+      bytesRead: 0,
+      bytesWritten: 0,
+      bytesUnsent: 0
+    } as const
+    const failures: ReadonlyArray<readonly [string, string, (ends: Ends) => unknown]> = [
+      ["a limit of this connection", "DEBUG", (ends) => new IdleTimeout({ ...idle, ...ends })],
+      ["a handshake with who speaks no TLS", "DEBUG", (ends) => new HandshakeFailed({ ...fault, ...ends })],
+      [
+        "a relay that lost it",
+        "DEBUG",
+        (ends) => new RelayLost({ ...whole, error: new HandshakeFailed({ ...fault, ...ends }) })
+      ],
+      ["a relay that lost another one", "WARN", ({ localAddress }) =>
+        new RelayLost({
+          ...whole,
+          error: new HandshakeFailed({ ...fault, localAddress, remoteAddress: Address.memory("upstream") })
+        })],
+      [
+        "a peer that refuses the certificate",
+        "WARN",
+        (ends) => new HandshakeFailed({ ...fault, ...ends, alert: "certificate expired" })
+      ],
+      ["a write after the end", "WARN", (ends) => new WriteAfterEnd(ends)],
+      ["a proxy that is not trusted", "WARN", (ends) => new ProxyNotTrusted(ends)]
+    ]
+    it.scoped.each(failures)("%s as %s", ([, level, failure]) =>
+      Effect.gen(function*() {
+        const entries = yield* logged(
+          ({ localAddress, remoteAddress }) => Effect.fail(failure({ localAddress, remoteAddress })),
+          ending
+        )
+        assert.deepStrictEqual(entries.map((entry) => entry.level), [level])
+      }))
 
     it.scoped("the loss of another connection that a forEach reads, also if nobody debugs", () =>
       Effect.gen(function*() {

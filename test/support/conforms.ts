@@ -1,8 +1,12 @@
 import { describe, it } from "@effect/vitest"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import * as MemoryTransport from "../../src/memory/MemoryTransport.ts"
 import * as Conformance from "../../src/testing/Conformance.ts"
 import * as ConformanceModel from "../../src/testing/ConformanceModel.ts"
+import * as VirtualClock from "../../src/testing/VirtualClock.ts"
+import { tcpPair } from "./pairs.ts"
+import { leavingNothing } from "./resources.ts"
 import { thorough } from "./runs.ts"
 
 export interface Subject<R> {
@@ -29,4 +33,29 @@ export const conforms = <R>(name: string, subject: Subject<R>): void => {
     () => around(ConformanceModel.check(makePair, { ...capabilities, ...model })),
     thorough ? 3_600_000 : 60_000
   )
+}
+
+/** What is made of pairs: of those in memory, whose ends are both checked unless they are `alike`, and of those over TCP. */
+export const conformsThrough = (
+  name: string,
+  through: (makePair: Conformance.MakePair) => Conformance.MakePair,
+  { alike = false, capabilities = {} }: {
+    readonly alike?: boolean
+    readonly capabilities?: Conformance.Capabilities
+  } = {}
+): void => {
+  conforms(name, {
+    makePair: through((limits) => MemoryTransport.pair(limits)),
+    capabilities: { noDelay: false, keepAlive: false, bulk: 1_000_000 },
+    around: VirtualClock.run,
+    model: { runs: 20, sleeps: true },
+    flipped: !alike
+  })
+  conforms(`${name}, over TCP`, {
+    makePair: through(tcpPair),
+    capabilities,
+    around: leavingNothing,
+    model: { runs: 10 },
+    flipped: false
+  })
 }

@@ -112,6 +112,11 @@ export class Peer {
     return Effect.async((resume) => void this.socket.write(bytes, () => resume(Effect.void)))
   }
 
+  /** Sends it, and reads as much more. */
+  exchange(text: string): Effect.Effect<Buffer> {
+    return Effect.zipRight(this.write(text), Effect.suspend(() => this.readBytes(this.received + text.length)))
+  }
+
   /** Sends FIN after what was written. */
   end(): void {
     this.socket.end()

@@ -25,3 +25,11 @@ export const nothingLeft: Effect.Effect<void, never, Scope.Scope> = Effect.suspe
 /** The same around a whole run. */
 export const leavingNothing = <A, E, R>(run: Effect.Effect<A, E, R>): Effect.Effect<A, E, Exclude<R, Scope.Scope>> =>
   Effect.scoped(Effect.zipRight(nothingLeft, run))
+
+/** What the system refuses to others, as it does it: root acts as nobody for a while. */
+export const asNobody: Effect.Effect<void, never, Scope.Scope> = process.getuid?.() === 0
+  ? Effect.acquireRelease(
+    Effect.sync(() => process.seteuid!(65534)),
+    () => Effect.sync(() => process.seteuid!(0))
+  )
+  : Effect.void

@@ -399,6 +399,11 @@ describe("a server", () => {
 // -----------------------------------------------------------------------------
 
 describe("whatever the network does for a while", () => {
+  const many = { fastCheck: { numRuns: thorough ? 10_000 : 300 }, timeout: thorough ? 1_200_000 : 60_000 }
+  const between = (host: SimNetwork.HostOptions) => ({
+    latency: ["1 millis", "50 millis"],
+    hosts: { client: host, server: host }
+  } as const)
   const millis = (max: number) => FastCheck.integer({ min: 0, max })
   const rate = FastCheck.constantFrom(0.05, 0.3, 0.7, 1)
 
@@ -476,14 +481,9 @@ describe("whatever the network does for a while", () => {
         const sim = yield* SimNetwork.SimNetwork
         assert.deepStrictEqual(sim.sockets().map(({ state }) => state), ["LISTEN"])
       })
-      return run(body, {
-        rules,
-        seed,
-        latency: ["1 millis", "50 millis"],
-        hosts: { client: buffers, server: buffers }
-      })
+      return run(body, { ...between(buffers), rules, seed })
     },
-    { fastCheck: { numRuns: thorough ? 10_000 : 300 }, timeout: thorough ? 1_200_000 : 60_000 }
+    many
   )
 
   /** Of these, what remains in force for ever ends connections. */
@@ -542,14 +542,9 @@ describe("whatever the network does for a while", () => {
           Effect.catchAll(Effect.timeout(server, "1 hour"), () => Effect.void)
         ], { concurrency: "unbounded" })
       })
-      return run(body, {
-        rules: [...rules, ending],
-        seed,
-        latency: ["1 millis", "50 millis"],
-        hosts: { client: buffers, server: buffers }
-      })
+      return run(body, { ...between(buffers), rules: [...rules, ending], seed })
     },
-    { fastCheck: { numRuns: thorough ? 10_000 : 300 }, timeout: thorough ? 1_200_000 : 60_000 }
+    many
   )
 
   const cuts = FastCheck.record({ from: FastCheck.constant("client"), bytes: millis(20_000) })
@@ -585,13 +580,8 @@ describe("whatever the network does for a while", () => {
           cut._tag === "Reset" && at <= all.length ? "ConnectionReset" : "end"
         )
       })
-      return run(body, {
-        rules: first ? [cut, ...rules] : [...rules, cut],
-        seed,
-        latency: ["1 millis", "50 millis"],
-        hosts: { client: buffers, server: buffers }
-      })
+      return run(body, { ...between(buffers), rules: first ? [cut, ...rules] : [...rules, cut], seed })
     },
-    { fastCheck: { numRuns: thorough ? 10_000 : 300 }, timeout: thorough ? 1_200_000 : 60_000 }
+    many
   )
 })

@@ -8,13 +8,13 @@
  */
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
 import type * as net from "node:net"
 import { Duplex } from "node:stream"
 import * as Address from "../../Address.ts"
 import type { SystemFailure } from "../../ConnectionError.ts"
 import * as Driver from "../../Driver.ts"
 import { concat, nothing } from "../../internal/bytes.ts"
+import { settable } from "../../internal/settable.ts"
 import * as Turn from "../../internal/turn.ts"
 import type * as Transport from "../../Transport.ts"
 import { driverOf, receive, StreamDriver } from "./streamDriver.ts"
@@ -258,28 +258,11 @@ export const unsafeOpen = (
   clock: Clock.Clock
 ): Transport.Transport => Driver.unsafeOpen(new SocketCarrier(socket, settings, local, remote), clock)
 
-/** Node has no getsockopt: the value last set is remembered. */
-const tcpOptions = (socket: net.Socket, settings: SocketSettings): Transport.TransportOptions => {
-  let { keepAlive, noDelay } = settings
-  return {
-    noDelay: {
-      get: () => noDelay,
-      set: (value) =>
-        Effect.sync(() => {
-          noDelay = value
-          socket.setNoDelay(value)
-        })
-    },
-    keepAlive: {
-      get: () => keepAlive,
-      set: (value) =>
-        Effect.sync(() => {
-          keepAlive = value
-          socket.setKeepAlive(value !== false, idleMillis(value))
-        })
-    }
-  }
-}
+/** Node has no getsockopt. */
+const tcpOptions = (socket: net.Socket, { keepAlive, noDelay }: SocketSettings): Transport.TransportOptions => ({
+  noDelay: settable(noDelay, (value) => socket.setNoDelay(value)),
+  keepAlive: settable(keepAlive, (value) => socket.setKeepAlive(value !== false, idleMillis(value)))
+})
 
 /**
  * TCP_KEEPIDLE as the kernel takes it, from 1 to 32767 seconds: what Node cuts to none, or the kernel refuses, is the system's

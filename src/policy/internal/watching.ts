@@ -68,15 +68,16 @@ export const watched = <E, Own extends object>(
       })
     const nameOf = <E2>(error: E2): E2 | Own =>
       failure !== undefined && error instanceof ConnectionAborted ? failure : error
-    const named = NetworkLayer.mapError(transport, nameOf<E>)
-    const limited = NetworkLayer.derive(named, { close: ending(named.close), abort: ending(named.abort) })
-    // The carrier's own, and not one of pulls: a chunk wakes no fiber.
-    const forEach: Transport<E | Own>["forEach"] = (f) =>
-      Effect.catchAllCause(transport.forEach(f), (cause) => Effect.failCause(Cause.map(cause, nameOf)))
+    const limited = NetworkLayer.derive<E | Own, E | Own>(NetworkLayer.mapError(transport, nameOf<E>), {
+      close: ending(transport.close),
+      abort: ending(transport.abort),
+      // The carrier's own, and not one of pulls: a chunk wakes no fiber.
+      forEach: (f) => Effect.catchAllCause(transport.forEach(f), (cause) => Effect.failCause(Cause.map(cause, nameOf)))
+    })
     // The region in which the layer is made may be uninterruptible; its fibers must not be.
     const fork = (effect: Effect.Effect<void>) => Effect.forkScoped(Effect.interruptible(effect))
     return fork(watch).pipe(
       Effect.flatMap((fiber) => fork(Effect.zipRight(transport.closed, Fiber.interrupt(fiber)))),
-      Effect.as(Object.assign(limited, { forEach }))
+      Effect.as(limited)
     )
   })

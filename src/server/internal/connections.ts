@@ -7,6 +7,7 @@ import * as Metric from "effect/Metric"
 import type * as MetricLabel from "effect/MetricLabel"
 import type { Member } from "../../internal/members.ts"
 import { Members } from "../../internal/members.ts"
+import { tally } from "../../internal/tally.ts"
 import { peerOf } from "../../policy/ConnectionLimit.ts"
 import type { Transport } from "../../Transport.ts"
 import type { Outcome, ServerReport, SlowConsumer } from "../Server.ts"
@@ -85,7 +86,7 @@ export class Connections {
     this.counts.accepted++
     if (served) {
       this.serving++
-      if (this.peers !== undefined) this.countPeer(this.peers, transport, 1)
+      if (this.peers !== undefined) tally(this.peers, peerOf(transport.remoteAddress), 1)
     }
     openConnections.unsafeModify(1, this.labels)
     return connection
@@ -97,7 +98,7 @@ export class Connections {
     this.counts[outcome]++
     if (connection.served) {
       this.serving--
-      if (this.peers !== undefined) this.countPeer(this.peers, connection.transport, -1)
+      if (this.peers !== undefined) tally(this.peers, peerOf(connection.transport.remoteAddress), -1)
     }
     outcomes[outcome].unsafeUpdate(1, this.labels)
     openConnections.unsafeModify(-1, this.labels)
@@ -113,15 +114,7 @@ export class Connections {
 
   private countPeers(): Map<string, number> {
     const peers = new Map<string, number>()
-    for (const { served, transport } of this.open.all()) if (served) this.countPeer(peers, transport, 1)
+    for (const { served, transport } of this.open.all()) if (served) tally(peers, peerOf(transport.remoteAddress), 1)
     return peers
-  }
-
-  private countPeer(peers: Map<string, number>, transport: Transport, by: 1 | -1): void {
-    const peer = peerOf(transport.remoteAddress)
-    if (peer === undefined) return
-    const left = (peers.get(peer) ?? 0) + by
-    if (left === 0) peers.delete(peer)
-    else peers.set(peer, left)
   }
 }

@@ -24,44 +24,44 @@ import { isDone } from "../../internal/immediate.ts"
 import { NoInput } from "../../internal/input.ts"
 import { Unattended } from "../../internal/unattended.ts"
 import type { Listener } from "../../Listener.ts"
+import type { DeadlineExceeded } from "../../policy/Deadline.ts"
+import type { IdleTimeout } from "../../policy/IdleTimeout.ts"
+import type { WriteStalled } from "../../policy/WriteStalled.ts"
+import { RelayLost } from "../../Relay.ts"
 import type { Transport } from "../../Transport.ts"
 import type { ConnectionEnd, Outcome } from "../Server.ts"
 import type { Connection, Connections } from "./connections.ts"
 
 export type Handler = (transport: Transport, listener: Listener) => Effect.Effect<unknown, unknown, any>
 
+interface Options {
+  readonly handler: Handler
+  readonly listener: Listener
+  readonly connections: Connections
+  readonly runtime: Runtime.Runtime<any>
+  readonly onEnd: ((end: ConnectionEnd) => void) | undefined
+  readonly now: () => number
+}
+
 export class Life {
-  private readonly handler: Handler
-  private readonly listener: Listener
-  private readonly connections: Connections
-  private readonly runtime: Runtime.Runtime<any>
-  private readonly onEnd: ((end: ConnectionEnd) => void) | undefined
-  private readonly now: () => number
+  private readonly options: Options
   private readonly annotations: HashMap.HashMap<string, unknown>
   private readonly isDebugged: boolean
 
-  constructor(options: {
-    readonly handler: Handler
-    readonly listener: Listener
-    readonly connections: Connections
-    readonly runtime: Runtime.Runtime<any>
-    readonly onEnd: ((end: ConnectionEnd) => void) | undefined
-    readonly now: () => number
-  }) {
-    this.handler = options.handler
-    this.listener = options.listener
-    this.connections = options.connections
-    this.runtime = options.runtime
-    this.onEnd = options.onEnd
-    this.now = options.now
-    const inherited = FiberRefs.getOrDefault(options.runtime.fiberRefs, FiberRef.currentLogAnnotations)
+  constructor(options: Options) {
+    const { fiberRefs } = options.runtime
+    this.options = options
+    const inherited = FiberRefs.getOrDefault(fiberRefs, FiberRef.currentLogAnnotations)
     this.annotations = HashMap.set(inherited, "listener", Address.format(options.listener.address))
-    const level = FiberRefs.getOrDefault(options.runtime.fiberRefs, FiberRef.currentMinimumLogLevel)
-    this.isDebugged = LogLevel.lessThanEqual(level, LogLevel.Debug)
+    this.isDebugged = LogLevel.lessThanEqual(
+      FiberRefs.getOrDefault(fiberRefs, FiberRef.currentMinimumLogLevel),
+      LogLevel.Debug
+    )
   }
 
   begin(transport: Transport, served: boolean): void {
-    const connection = this.connections.add(this, transport, served, this.onEnd === undefined ? 0 : this.now())
+    const { connections, now, onEnd } = this.options
+    const connection = connections.add(this, transport, served, onEnd === undefined ? 0 : now())
     if (served) this.serve(connection)
     else this.whenDone(transport, transport.close, () => this.settle(connection, refused))
   }
@@ -97,12 +97,12 @@ export class Life {
 
   /** The loss of the connection, of which nobody wants to know more. */
   private isUntold({ transport }: Connection, rest: Effect.Effect<unknown, unknown, any>): boolean {
-    return rest instanceof NoInput && rest.isOf(transport) && this.onEnd === undefined && !this.isDebugged
+    return rest instanceof NoInput && rest.isOf(transport) && this.options.onEnd === undefined && !this.isDebugged
   }
 
   private handle(transport: Transport): Effect.Effect<unknown, unknown, any> {
     try {
-      return this.handler(transport, this.listener)
+      return this.options.handler(transport, this.options.listener)
     } catch (defect) {
       return Effect.die(defect)
     }
@@ -127,7 +127,7 @@ export class Life {
       return Effect.zipRight(
         // Set for good, since the fiber is the connection's own: what provides services takes them back at the end, and
         // costs 10 µs and 2 KB for that.
-        FiberRef.set(FiberRef.currentContext, Context.add(this.runtime.context, Scope.Scope, scope)),
+        FiberRef.set(FiberRef.currentContext, Context.add(this.options.runtime.context, Scope.Scope, scope)),
         Effect.matchCauseEffect(Effect.interruptible(handled), {
           onFailure: (cause) => end(Exit.failCause(cause)),
           onSuccess: () => end(Exit.void)
@@ -154,8 +154,9 @@ export class Life {
 
   /** Nothing of it is left. */
   private settle(connection: Connection, ended: Ended): void {
-    if (this.onEnd !== undefined) this.tell(this.onEnd, connection, ended)
-    this.connections.settle(connection, ended.outcome)
+    const { connections, onEnd } = this.options
+    if (onEnd !== undefined) this.tell(onEnd, connection, ended)
+    connections.settle(connection, ended.outcome)
   }
 
   private tell(
@@ -165,7 +166,7 @@ export class Life {
   ): void {
     const { localAddress, remoteAddress } = transport
     const { bytesRead, bytesWritten } = transport.stats()
-    const duration = Duration.millis(this.now() - openedAt)
+    const duration = Duration.millis(this.options.now() - openedAt)
     try {
       onEnd({ localAddress, remoteAddress, outcome, exit, duration, bytesRead, bytesWritten })
     } catch (defect) {
@@ -179,7 +180,7 @@ export class Life {
     if (typeof ending === "object") return Effect.logWarning("A connection that takes too little was aborted", cause)
     if (Cause.isInterruptedOnly(cause)) return Exit.void
     if (Cause.isDie(cause)) return Effect.logError("The handler of a connection died", cause)
-    if (!isLoss(transport, cause)) return Effect.logWarning("The handler of a connection failed", cause)
+    if (!isEveryday(transport, cause)) return Effect.logWarning("The handler of a connection failed", cause)
     return this.isDebugged ? Effect.logDebug("A connection was lost", cause) : Exit.void
   }
 
@@ -196,7 +197,7 @@ export class Life {
       Address.format(transport.remoteAddress)
     )
     return Runtime.runFork(
-      this.runtime,
+      this.options.runtime,
       Effect.zipRight(FiberRef.set(FiberRef.currentLogAnnotations, annotations), effect)
     )
   }
@@ -236,7 +237,8 @@ const isIdleEnd = (connection: Connection, handled: Exit.Exit<void, unknown>): b
 const isInterruptedOnly = (exit: Exit.Exit<unknown, unknown>): boolean =>
   Exit.isFailure(exit) && Cause.isInterruptedOnly(exit.cause)
 
-const lossTags: Record<ConnectionLost["_tag"], true> = {
+/** What the peer or the network does to one connection: its loss, the limits that it runs into, no TLS where TLS is spoken. */
+const everyday: Record<(ConnectionLost | IdleTimeout | WriteStalled | DeadlineExceeded)["_tag"] | TlsTag, true> = {
   ConnectionReset: true,
   BrokenPipe: true,
   ConnectionAborted: true,
@@ -244,19 +246,30 @@ const lossTags: Record<ConnectionLost["_tag"], true> = {
   ConnectionTimedOut: true,
   CloseTimeout: true,
   PeerUnreachable: true,
-  ConnectionFailed: true
+  ConnectionFailed: true,
+  IdleTimeout: true,
+  WriteStalled: true,
+  DeadlineExceeded: true,
+  ProtocolVersion: true,
+  HandshakeFailed: true,
+  TlsTruncated: true,
+  TlsFailed: true
 }
 
-/** Most often it is the one failure, and a `Chunk` of it would cost 2 µs. */
-const isLoss = (transport: Transport, cause: Cause.Cause<unknown>): boolean =>
-  Cause.isFailType(cause)
-    ? isLossOf(transport, cause.error)
-    : Chunk.every(Cause.failures(cause), (error) => isLossOf(transport, error))
+/** Their types are a driver's. */
+type TlsTag = "ProtocolVersion" | "HandshakeFailed" | "TlsTruncated" | "TlsFailed"
 
-/** The loss of this connection, which a server meets every day; not that of another one which the handler uses. */
-const isLossOf = (transport: Transport, error: unknown): boolean => {
+/** Most often it is the one failure, and a `Chunk` of it would cost 2 µs. */
+const isEveryday = (transport: Transport, cause: Cause.Cause<unknown>): boolean =>
+  Cause.isFailType(cause)
+    ? isEverydayOf(transport, cause.error)
+    : Chunk.every(Cause.failures(cause), (error) => isEverydayOf(transport, error))
+
+/** Not of another connection, which the handler uses. An alert of TLS is the peer's complaint of this side: its certificate. */
+const isEverydayOf = (transport: Transport, error: unknown): boolean => {
+  if (error instanceof RelayLost) return isEverydayOf(transport, error.error)
   if (typeof error !== "object" || error === null) return false
-  const { _tag, localAddress, remoteAddress } = error as Partial<ConnectionLost>
-  return _tag !== undefined && Object.hasOwn(lossTags, _tag) &&
+  const { _tag, alert, localAddress, remoteAddress } = error as Partial<ConnectionLost> & { readonly alert?: unknown }
+  return _tag !== undefined && Object.hasOwn(everyday, _tag) && alert === undefined &&
     Equal.equals(localAddress, transport.localAddress) && Equal.equals(remoteAddress, transport.remoteAddress)
 }

@@ -48,6 +48,10 @@ export const withoutIt = (lack: Capability, name: string, body: Entry["body"]): 
   body
 })
 
+/** It is gone with the Scope, whatever state the check has left it in: no close has to wait for a deadline. */
+export const abandoned = (pair: Pair): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.addFinalizer(() => Effect.forkDaemon(Effect.all(pair.map(({ abort }) => abort), { concurrency: "unbounded" })))
+
 // -----------------------------------------------------------------------------
 // expectations
 // -----------------------------------------------------------------------------

@@ -413,26 +413,31 @@ describe("data and a reset (TCP)", () => {
       assert.strictEqual(lossOf(yield* transport.closed), loss)
     })
 
+  /** The peer sends these while it is being read, and resets, which may come some turns later. */
+  const whileRead = ({ peer, transport }: Peer.Opened, gap: number, bytes: Uint8Array | string, turns: number) =>
+    Effect.gen(function*() {
+      const reading = yield* Effect.fork(expectReset(transport))
+      yield* Peer.turns(gap)
+      peer.socket.write(bytes)
+      if (gap > 0) yield* Peer.turns(turns)
+      peer.reset()
+      yield* Fiber.join(reading)
+    })
+
+  const whileNobodyReads = ({ peer, transport }: Pick<Peer.Opened, "peer" | "transport">, gap: number) =>
+    Effect.gen(function*() {
+      peer.socket.write("hello")
+      peer.reset()
+      yield* Peer.turns(gap)
+      yield* expectReset(transport)
+    })
+
   const variants: Record<
     string,
     (opened: Peer.Opened, gap: number) => Effect.Effect<void, unknown, Scope.Scope>
   > = {
-    "while it is being read": ({ peer, transport }, gap) =>
-      Effect.gen(function*() {
-        const reading = yield* Effect.fork(expectReset(transport))
-        yield* Peer.turns(gap)
-        peer.socket.write("hello")
-        if (gap > 0) yield* Peer.turns(gap - 1)
-        peer.reset()
-        yield* Fiber.join(reading)
-      }),
-    "while nobody reads": ({ peer, transport }, gap) =>
-      Effect.gen(function*() {
-        peer.socket.write("hello")
-        peer.reset()
-        yield* Peer.turns(gap)
-        yield* expectReset(transport)
-      }),
+    "while it is being read": (opened, gap) => whileRead(opened, gap, "hello", gap - 1),
+    "while nobody reads": whileNobodyReads,
     "while reading is paused": ({ peer, transport }, gap) =>
       Effect.gen(function*() {
         yield* peer.write("1")
@@ -440,20 +445,9 @@ describe("data and a reset (TCP)", () => {
         const parked = yield* Effect.fork(transport.pull)
         yield* Peer.turns(gap)
         yield* Fiber.interrupt(parked)
-        peer.socket.write("hello")
-        peer.reset()
-        yield* Peer.turns(gap)
-        yield* expectReset(transport)
+        yield* whileNobodyReads({ peer, transport }, gap)
       }),
-    "1 MiB, while it is being read": ({ peer, transport }, gap) =>
-      Effect.gen(function*() {
-        const reading = yield* Effect.fork(expectReset(transport))
-        yield* Peer.turns(gap)
-        peer.socket.write(Peer.pattern(MiB))
-        if (gap > 0) yield* Peer.turns(gap)
-        peer.reset()
-        yield* Fiber.join(reading)
-      }),
+    "1 MiB, while it is being read": (opened, gap) => whileRead(opened, gap, Peer.pattern(MiB), gap),
     "1 MiB, while nobody reads": ({ peer, transport }, gap) =>
       Effect.gen(function*() {
         peer.socket.write(Peer.pattern(MiB))
@@ -462,34 +456,12 @@ describe("data and a reset (TCP)", () => {
         yield* Peer.turns(gap)
         yield* expectReset(transport)
       }),
-    "after this side's half-close": ({ peer, transport }, gap) =>
-      Effect.gen(function*() {
-        yield* transport.closeWrite
-        const reading = yield* Effect.fork(expectReset(transport))
-        yield* Peer.turns(gap)
-        peer.socket.write("hello")
-        if (gap > 0) yield* Peer.turns(gap - 1)
-        peer.reset()
-        yield* Fiber.join(reading)
-      }),
-    "after this side's half-close, while nobody reads": ({ peer, transport }, gap) =>
-      Effect.gen(function*() {
-        yield* transport.closeWrite
-        peer.socket.write("hello")
-        peer.reset()
-        yield* Peer.turns(gap)
-        yield* expectReset(transport)
-      }),
-    "1 MiB after this side's half-close": ({ peer, transport }, gap) =>
-      Effect.gen(function*() {
-        yield* transport.closeWrite
-        const reading = yield* Effect.fork(expectReset(transport))
-        yield* Peer.turns(gap)
-        peer.socket.write(Peer.pattern(MiB))
-        if (gap > 0) yield* Peer.turns(gap)
-        peer.reset()
-        yield* Fiber.join(reading)
-      }),
+    "after this side's half-close": (opened, gap) =>
+      Effect.zipRight(opened.transport.closeWrite, whileRead(opened, gap, "hello", gap - 1)),
+    "after this side's half-close, while nobody reads": (opened, gap) =>
+      Effect.zipRight(opened.transport.closeWrite, whileNobodyReads(opened, gap)),
+    "1 MiB after this side's half-close": (opened, gap) =>
+      Effect.zipRight(opened.transport.closeWrite, whileRead(opened, gap, Peer.pattern(MiB), gap)),
     "just as this side half-closes": ({ peer, transport }, gap) =>
       Effect.gen(function*() {
         const reading = yield* Effect.fork(expectReset(transport))
@@ -499,16 +471,8 @@ describe("data and a reset (TCP)", () => {
         yield* Effect.fork(Effect.ignore(transport.closeWrite))
         yield* Fiber.join(reading)
       }),
-    "with this side's writes pending": ({ peer, transport }, gap) =>
-      Effect.gen(function*() {
-        yield* transport.write(Peer.pattern(32 * MiB))
-        const reading = yield* Effect.fork(expectReset(transport))
-        yield* Peer.turns(gap)
-        peer.socket.write("hello")
-        if (gap > 0) yield* Peer.turns(gap - 1)
-        peer.reset()
-        yield* Fiber.join(reading)
-      }),
+    "with this side's writes pending": (opened, gap) =>
+      Effect.zipRight(opened.transport.write(Peer.pattern(32 * MiB)), whileRead(opened, gap, "hello", gap - 1)),
     "with this side's writes pending, while nobody reads": ({ peer, transport }, gap) =>
       Effect.gen(function*() {
         yield* transport.write(Peer.pattern(32 * MiB))
