@@ -222,7 +222,8 @@ export class Connection<F> {
   received(chunk: Uint8Array): void {
     if (chunk.length === 0 || this.state === "closed") return
     this.countRead(chunk.length)
-    if (this.inputDiscarded || this.report !== undefined) return
+    if (this.inputDiscarded) return this.discarded()
+    if (this.report !== undefined) return
     this.input.push(chunk)
     this.inputBytes += chunk.length
     const { reader } = this
@@ -303,6 +304,16 @@ export class Connection<F> {
     // Unread input would turn the close into a reset, which destroys what was sent (RFC 2525 §2.17): read it to its end.
     this.demanded = true
     this.startReading()
+  }
+
+  /** Nobody holds it back: a carrier that always has more would let no timer come, not even the one that ends this. */
+  private discarded(): void {
+    if (!this.reading || !this.outOfBreath()) return
+    this.reading = false
+    this.driver.stopReading()
+    this.breathe(() => {
+      if (this.cancelTimer !== undefined) this.startReading()
+    })
   }
 
   private dropInput(): void {

@@ -11,6 +11,7 @@ import * as Exit from "effect/Exit"
 import * as Runtime from "effect/Runtime"
 import type { CloseReason, Transport } from "../Transport.ts"
 import { async } from "./async.ts"
+import { nothing } from "./bytes.ts"
 import { advance, isDone } from "./immediate.ts"
 
 export interface Receiver {
@@ -21,6 +22,8 @@ export interface Receiver {
   readonly failed: (error: Error) => void
   /** The transport is lost; there may be input that came before. */
   readonly lost?: (error: Error) => void
+  /** The input has ended, and the transport is over: this is what a write would fail with. */
+  readonly refused: (error: Error) => void
 }
 
 /** When it is over: with what it failed. */
@@ -33,6 +36,8 @@ export class Outlet<E> {
   private started = false
   private wanted = false
   private drained = false
+  private inputEnded = false
+  private isOver = false
   private wake: (() => void) | undefined = undefined
 
   constructor(transport: Transport<E>, runtime: Runtime.Runtime<never>, receiver: Receiver) {
@@ -51,8 +56,10 @@ export class Outlet<E> {
     if (this.started) return
     this.started = true
     this.run(this.transport.forEach(this.pass), (error) => {
-      if (error === undefined) this.receiver.ended()
-      else this.receiver.failed(error)
+      if (error !== undefined) return this.receiver.failed(error)
+      this.receiver.ended()
+      this.inputEnded = true
+      this.refuse()
     })
   }
 
@@ -91,12 +98,22 @@ export class Outlet<E> {
    * before a loss from without it is given when it asks, and then the loss.
    */
   private readonly over = (reason: CloseReason<E>): void => {
+    this.isOver = true
+    this.refuse()
     if (reason._tag === "Lost") {
       this.receiver.lost?.(asError(reason.error))
       if (isFromWithout(reason.error)) return
     }
     this.drain()
     this.want()
+  }
+
+  /** Who has read the end hears no more by reading, and may have nothing to write. */
+  private refuse(): void {
+    if (!this.isOver || !this.inputEnded) return
+    this.run(this.transport.write(nothing), (error) => {
+      if (error !== undefined) this.receiver.refused(error)
+    })
   }
 
   // --- writing and ending ------------------------------------------------------

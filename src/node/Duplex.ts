@@ -14,7 +14,7 @@ import { timersOf } from "../internal/timers.ts"
 import * as Turn from "../internal/turn.ts"
 import type * as Transport from "../Transport.ts"
 import { Batches } from "./internal/batches.ts"
-import { driverOf, receive, StreamDriver } from "./internal/streamDriver.ts"
+import { driverOf, StreamDriver } from "./internal/streamDriver.ts"
 import { TransportDuplex } from "./internal/transportDuplex.ts"
 
 // -----------------------------------------------------------------------------
@@ -32,17 +32,15 @@ export interface FromOptions extends Transport.Limits {
   readonly remoteAddress?: Address.Address | undefined
 }
 
-const onData = function(this: stream.Duplex, chunk: Uint8Array) {
-  const driver = driverOf(this)
-  if (driver !== undefined) receive.call(driver, chunk)
-}
+// Neither this nor that a write is through says that the event loop has turned: a stream may call within one that is written
+// to, or read.
+const onData = Turn.event(function(this: stream.Duplex, chunk: Uint8Array) {
+  driverOf(this)?.give(chunk)
+})
 
 class DuplexDriver extends StreamDriver<stream.Duplex> implements Driver.Driver {
   private flowing = false
-  private readonly batches = new Batches(this.stream, (bytes) => {
-    this.events.turned()
-    this.events.written(bytes)
-  })
+  private readonly batches = new Batches(this.stream, (bytes) => this.events.written(bytes))
 
   startReading(): void {
     if (this.lent) return
@@ -65,21 +63,49 @@ class DuplexDriver extends StreamDriver<stream.Duplex> implements Driver.Driver 
   }
 
   write(chunks: ReadonlyArray<Uint8Array>, bytes: number): boolean {
-    return this.batches.write(chunks, bytes)
+    if (!this.stream.writableEnded) return this.batches.write(chunks, bytes)
+    // Not by this driver: with the peer's end (`allowHalfOpen: false`), or before it was handed over.
+    this.events.failed(ended)
+    return false
+  }
+
+  override end(): void {
+    if (this.stream.writableFinished) this.events.finished()
+    else super.end()
+  }
+
+  override release(): void {
+    this.destroy(undefined)
   }
 
   override reset(): void {
-    this.stream.destroy(Object.assign(new Error("The transport was aborted"), { code: "ECONNABORTED" }))
+    this.destroy(Object.assign(new Error("The transport was aborted"), { code: "ECONNABORTED" }))
+  }
+
+  private destroy(reason: Error | undefined): void {
+    if (this.stream.closed) this.events.released()
+    else this.stream.destroy(reason)
+  }
+
+  /** A stream that has ended in both directions is lost to nobody: the transport is over when this side has ended it. */
+  override onClose(): void {
+    if (!this.stream.readableEnded || !this.stream.writableFinished) super.onClose()
+    else this.events.released()
   }
 }
+
+const ended: SystemFailure = { code: "EPIPE", syscall: "write", cause: undefined }
 
 /**
  * Takes over a Duplex: from here on nobody else reads, writes or ends it. The transport is tied to the Scope.
  *
- * Half-close works if the stream was made with `allowHalfOpen` (the default of `Duplex`, not of `net.Socket`). `abort`
- * destroys the stream with an error, which is a reset where the stream has one. A stream that closes without having ended is
- * a `ConnectionReset`; what its error says decides otherwise. A stream in object mode, or that is destroyed already, is a
- * bug in the caller and dies.
+ * Half-close works if the stream was made with `allowHalfOpen` (the default of `Duplex`, not of `net.Socket`); without, a
+ * write after the peer's end is a `BrokenPipe`. `abort` destroys the stream with an error, which is a reset where the stream
+ * has one. A stream that closes without having ended is a `ConnectionReset`; what its error says decides otherwise. Nothing is
+ * left of the transport at the stream's `'close'`: of one that never emits it (`emitClose: false`), something always is.
+ *
+ * A stream in object mode, one that reads text (`setEncoding`), or one that is destroyed already, is a bug in the caller and
+ * dies.
  *
  * @since 0.1.0
  * @category constructors
@@ -91,6 +117,9 @@ export const from = (
   Effect.suspend(() => {
     if (duplex.readableObjectMode || duplex.writableObjectMode) {
       throw new TypeError("A transport carries bytes, and this Duplex is in object mode")
+    }
+    if (typeof duplex.readableEncoding === "string") {
+      throw new TypeError(`A transport carries bytes, and this Duplex reads text: ${duplex.readableEncoding}`)
     }
     if (duplex.destroyed) throw new TypeError("This Duplex is destroyed already")
     duplex.pause()
@@ -158,7 +187,8 @@ export interface Socket extends stream.Duplex {
  * - `destroy()` closes gracefully: what is with the carrier is sent, then the end. With an error, or when that would cut
  *   off what was written, it aborts, so that the peer does not take it for an end. `'close'` comes when nothing is left.
  * - A loss destroys it with the transport's own error, after the bytes that came before it; a reader that has stopped
- *   learns of it when it goes on, a writer at once. The same when somebody closes or aborts the transport beneath.
+ *   learns of it when it goes on, a writer at once. The same when somebody closes or aborts the transport beneath, also
+ *   after the peer's end.
  * - There is a listener for `'error'` already: a loss does not end the process.
  *
  * @example

@@ -151,6 +151,8 @@ export const fromWritable = <E, A = Uint8Array | string>(
       })
   ))
 
+const prematureClose = () => Object.assign(new Error("Premature close"), { code: "ERR_STREAM_PREMATURE_CLOSE" })
+
 const cutOff = () => Object.assign(new Error("What was written is cut off"), { code: "ECONNABORTED" })
 
 class Output<A, E> {
@@ -177,6 +179,7 @@ class Output<A, E> {
     const end = Effect.suspend(() => {
       this.done = true
       if (endOnDone === false) return Exit.void
+      if (this.isCut) return this.refused
       writable.end()
       return this.finish
     })
@@ -193,7 +196,7 @@ class Output<A, E> {
     return Effect.suspend(() => {
       for (let next = from; next < items.length; next++) {
         // Of one that somebody else has ended, the error of a write may come after its end.
-        if (this.watch.over !== undefined || this.writable.writableEnded) return this.refused
+        if (this.isOver || this.writable.writableEnded) return this.refused
         if (!this.put(items[next]!)) return Effect.zipRight(this.drained, this.write(items, next + 1))
       }
       return Exit.void
@@ -205,16 +208,28 @@ class Output<A, E> {
   }
 
   private readonly drained: Effect.Effect<void, E> = Effect.suspend(() => {
-    if (this.watch.over !== undefined) return this.refused
+    if (this.isOver) return this.refused
     return this.writable.writableNeedDrain ? Effect.zipRight(this.watch.wait, this.drained) : Exit.void
   })
 
   private readonly finish: Effect.Effect<void, E> = Effect.suspend(() => {
     if (this.watch.over === undefined) return Effect.zipRight(this.watch.wait, this.finish)
-    return this.watch.over.error === undefined ? Exit.void : this.refused
+    // `finished` takes one that was destroyed within its `final` for one that has finished.
+    return this.watch.over.error === undefined && !this.isCut ? Exit.void : this.refused
   })
 
+  /** Its `'close'` comes later than it was destroyed: what is written in between is lost without a word. */
+  private get isOver(): boolean {
+    return this.watch.over !== undefined || this.writable.destroyed
+  }
+
+  private get isCut(): boolean {
+    return this.writable.destroyed && !this.writable.writableFinished
+  }
+
   private get refused(): Effect.Effect<never, E> {
-    return Exit.fail(this.onError(this.watch.over?.error ?? new Error("The stream has ended")))
+    const closed = this.isCut ? prematureClose() : new Error("The stream has ended")
+    const reason = this.watch.over?.error ?? this.writable.errored ?? closed
+    return Exit.fail(this.onError(reason))
   }
 }

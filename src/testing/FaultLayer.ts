@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { ConnectionLost } from "../ConnectionError.ts"
@@ -11,7 +12,7 @@ import * as Driver from "../Driver.ts"
 import * as NetworkLayer from "../NetworkLayer.ts"
 import * as Relay from "../Relay.ts"
 import type { Limits, Transport } from "../Transport.ts"
-import type { Rule } from "./Rule.ts"
+import type { Packet, Rule } from "./Rule.ts"
 import * as SimNetwork from "./SimNetwork.ts"
 
 /**
@@ -19,7 +20,10 @@ import * as SimNetwork from "./SimNetwork.ts"
  * @category models
  */
 export interface FaultOptions extends Limits {
-  /** In these the user of the layer is the host `here`, the peer the host `there`. Times count from the layer's start. */
+  /**
+   * In these the user of the layer is the host `here`, the peer the host `there`. Times count from the layer's start, which is
+   * the first packet of the connection as well.
+   */
   readonly rules: ReadonlyArray<Rule>
   /** What all chance comes from: 0. */
   readonly seed?: number | undefined
@@ -63,7 +67,6 @@ export const make =
     Effect.gen(function*() {
       const sim = yield* SimNetwork.make({ hosts: ["here", "there"], latency: 0, seed: options.seed })
       const [near, far] = yield* connected(sim, options)
-      for (const rule of options.rules) yield* sim.apply(rule)
       let carrierLoss: { readonly error: E } | undefined
       const relay = Effect.catchAll(Relay.run(far, transport), (failure) =>
         Effect.sync(() => {
@@ -85,15 +88,35 @@ export const make =
       })
     })
 
-/** Both ends of a simulated connection, opened before any rule applies. */
-const connected = (sim: SimNetwork.SimNetwork["Type"], limits: Limits) =>
+/** Both ends of a simulated connection, whose handshake no rule befalls, but starts the clock of those that end it later. */
+const connected = (sim: SimNetwork.SimNetwork["Type"], { rules, ...limits }: FaultOptions) =>
   Effect.gen(function*() {
+    let opening = true
+    for (const rule of rules.flatMap((rule) => timing(rule, () => opening))) yield* sim.apply(rule)
     const listener = yield* sim.networkOf("there").listen(sim.addressOf("there", 1))
     const near = yield* sim.networkOf("here").connect(listener.address, limits)
     const far = yield* listener.accept
     yield* listener.close
+    opening = false
+    for (const rule of rules) yield* sim.apply(rule)
     return [near, far] as const
   }).pipe(Effect.orDie)
+
+/** What of a rule counts time from the handshake: the connection may idle from then on, and no packet show it to the rule. */
+const timing = (rule: Rule, opening: () => boolean): ReadonlyArray<Rule> => {
+  if (rule._tag !== "Pass" && rule._tag !== "Reset") return []
+  const matching = (packet: Packet) => opening() && (rule.matching?.(packet) ?? true)
+  if (rule._tag === "Pass") return [{ ...rule, matching }]
+  const { after, afterBytes, at = 0, for: duration } = rule
+  if (after === undefined || afterBytes !== undefined) return []
+  return [{
+    ...rule,
+    matching,
+    at: 0,
+    after: Duration.sum(at, after),
+    for: duration === undefined ? undefined : Duration.sum(at, duration)
+  }]
+}
 
 /** The error as it would be if the carrier had failed with it. */
 const withAddresses = (error: ConnectionLost, { localAddress, remoteAddress }: Transport<unknown>): ConnectionLost => {

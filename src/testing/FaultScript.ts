@@ -150,8 +150,10 @@ const arbitrariesOf = (options: ScriptOptions): Record<Kind, FastCheck.Arbitrary
   const { hosts } = options
   const within = Duration.toMillis(options.within ?? Duration.seconds(10))
   const longest = Duration.toMillis(options.longest ?? Duration.seconds(5))
-  const duration = (most: number) =>
-    FastCheck.integer({ min: 1, max: Math.max(1, Math.floor(most / step)) }).map((steps) => millis(steps * step))
+  const duration = (most: number) => {
+    const [size, max] = most < step ? [most / 10, 10] : [step, Math.floor(most / step)]
+    return FastCheck.integer({ min: 1, max }).map((steps) => millis(steps * size))
+  }
   const when = FastCheck.record({ at: duration(within), for: duration(longest) })
   const host = FastCheck.constantFrom(...hosts)
   const pairs = hosts.flatMap((from) => hosts.filter((to) => to !== from).map((to) => ({ from, to })))

@@ -90,7 +90,7 @@ export interface DiagramOptions {
  * @category models
  */
 export interface FormatOptions extends DiagramOptions {
-  /** The characters of a line: 120. Payload is cut to fit, and with many hosts what else is said of a segment. */
+  /** The columns of a line: 120. Payload is cut to fit, and with many hosts what else is said of a segment. */
   readonly width?: number | undefined
 }
 

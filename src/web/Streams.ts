@@ -55,16 +55,23 @@ class StreamsDriver implements Driver.Driver {
   private asked = false
   private left = false
   private unread = false
+  /** By this driver, or before it was handed over. */
+  private closed = false
 
   constructor({ readable, writable }: Streams, events: Driver.Events<SystemFailure>) {
     this.reader = readable.getReader()
     this.writer = writable.getWriter()
     this.events = events
-    this.writer.closed.catch((cause: unknown) => {
-      this.unread = cause === undefined
-      // Of nobody who reads a writer learns when it writes, as from a socket.
-      if (!this.unread) this.failed(cause)
-    })
+    this.writer.closed.then(
+      () => {
+        this.closed = true
+      },
+      (cause: unknown) => {
+        this.unread = cause === undefined
+        // Of nobody who reads a writer learns when it writes, as from a socket.
+        if (!this.unread) this.failed(cause)
+      }
+    )
   }
 
   readonly startReading = (): void => {
@@ -92,11 +99,16 @@ class StreamsDriver implements Driver.Driver {
   }
 
   readonly write = (chunks: ReadonlyArray<Uint8Array>): boolean => {
+    if (this.closed) {
+      this.lost(nobodyReads)
+      return false
+    }
     for (const chunk of chunks) this.writer.write(chunk).then(() => this.events.written(chunk.length), this.unwritten)
     return false
   }
 
   readonly end = (): void => {
+    if (this.closed) return this.events.finished()
     this.writer.close().then(
       () => this.events.finished(),
       (cause: unknown) => this.unread ? this.events.finished() : this.unwritten(cause)
@@ -209,7 +221,8 @@ const signalOf = (controller: WritableStreamDefaultController): AbortSignal =>
  * - `writable`: a write is done when the bytes are in the carrier's hands, and may be changed; `ready` waits for that.
  *   `close` half-closes. `abort` aborts the transport, whatever the reason, and so does a chunk that is no `Uint8Array`.
  * - Closed here and cancelled there, the transport is closed gracefully: it does not wait for the peer's end.
- * - A loss is the error of both, the transport's own: of `readable` after the bytes that came before it.
+ * - A loss is the error of both, the transport's own: of `readable` after the bytes that came before it. The same when
+ *   somebody closes or aborts the transport beneath.
  *
  * @since 0.1.0
  * @category conversions
@@ -265,7 +278,10 @@ export const to = <E>(transport: Transport.Transport<E>): Effect.Effect<Streams>
         if (!cancelled) reader.error(error)
         writer.error(error)
       },
-      lost: (error) => writer.error(error)
+      lost: (error) => writer.error(error),
+      refused: (error) => {
+        if (!closed) writer.error(error)
+      }
     })
     return { readable, writable }
   })

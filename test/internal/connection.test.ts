@@ -318,6 +318,28 @@ describe("Connection", () => {
       assert.strictEqual(driver.count("stopReading"), 1)
     })
 
+    it("what is discarded lets the event loop turn, and goes on until the deadline", () => {
+      const { connection, driver, timers } = open({ lingerTimeout: 100 })
+      const more = () => {
+        let reads = 0
+        while (driver.calls.at(-1) !== "stopReading" && reads < 1000) {
+          connection.received(bytes(1))
+          reads++
+        }
+        return reads
+      }
+      connection.close()
+      connection.finished()
+      assert.deepStrictEqual([more(), driver.calls.splice(0)], [65, ["startReading", "end", "stopReading"]])
+      // One that was under way.
+      connection.received(bytes(1))
+      timers.turn()
+      assert.deepStrictEqual([more(), driver.calls.splice(0)], [65, ["startReading", "stopReading"]])
+      timers.advance(100)
+      timers.turn()
+      assert.deepStrictEqual(driver.calls, ["release"])
+    })
+
     it("a close before the first pull reads, to discard", () => {
       const { connection, driver } = open()
       connection.close()

@@ -119,6 +119,19 @@ describe("Cluster.run", () => {
     60_000
   )
 
+  it.scopedLive("kills by SIGTERM what has not ended after the time for it", () =>
+    Effect.gen(function*() {
+      const { port, program, workers } = yield* clustered(1)
+      const unanswered = yield* Effect.fork(ask(port, "n"))
+      yield* program.until(() => program.output.includes("asked for nothing"))
+      yield* Effect.sync(() => program.kill("SIGTERM"))
+      assert.deepStrictEqual(yield* program.ended, { code: 0, signal: null })
+      assert.strictEqual(yield* Fiber.join(unanswered), "")
+      assert.deepStrictEqual(workers().filter(isAlive), [])
+      const killed = workers().filter((pid) => !program.output.includes(`${pid} ended`))
+      assert.lengthOf(killed, 1)
+    }), 60_000)
+
   it.scopedLive("starts a worker anew that has died, however it did", () =>
     Effect.gen(function*() {
       const { listening, port, workers } = yield* clustered()

@@ -90,6 +90,70 @@ describe("a transport of a Duplex", () => {
       assert.strictEqual((yield* collect(theirs)).toString(), "and its answer")
     }))
 
+  it.scopedLive("ends in order with a stream that ends both ways at once, and finds nobody who reads", () =>
+    Effect.gen(function*() {
+      const ended = Effect.gen(function*() {
+        const duplex = new stream.Duplex({
+          allowHalfOpen: false,
+          read() {},
+          write: (_chunk, _encoding, done) => done()
+        })
+        const transport = yield* Duplex.from(duplex)
+        duplex.push("x")
+        duplex.push(null)
+        const closed = new Promise((resolve) => duplex.once("close", resolve))
+        assert.strictEqual((yield* Peer.readAll(transport)).toString(), "x")
+        yield* Effect.promise(() => closed)
+        return transport
+      })
+      const silent = yield* ended
+      yield* silent.close
+      assert.deepInclude(yield* silent.closed, { _tag: "Clean", firstEnded: "peer", bytesRead: 1 })
+      const writing = yield* ended
+      yield* writing.write(ascii("late"))
+      assert.deepInclude(yield* Effect.flip(writing.flush), { _tag: "BrokenPipe", bytesUnsent: 4 })
+      yield* writing.closed
+    }))
+
+  it.scopedLive("has the end of an output that had ended before", () =>
+    Effect.gen(function*() {
+      const { ours, theirs } = pair()
+      theirs.resume()
+      yield* Effect.promise(() => new Promise<void>((resolve) => ours.end(resolve)))
+      const transport = yield* Duplex.from(ours)
+      yield* transport.closeWrite
+      theirs.end("answer")
+      assert.strictEqual((yield* Peer.readAll(transport)).toString(), "answer")
+      assert.strictEqual((yield* transport.closed)._tag, "Clean")
+    }))
+
+  it.scopedLive("lets the event loop turn, where the stream does not", () =>
+    Effect.gen(function*() {
+      const endless = new stream.Duplex({
+        read() {
+          this.push("x")
+        },
+        write: (_chunk, _encoding, done) => done()
+      })
+      const source = yield* Duplex.from(endless, { lingerTimeout: 0 })
+      yield* source.pull
+      yield* source.close
+      assert.strictEqual((yield* source.closed)._tag, "Clean")
+
+      const { ours, theirs } = pair()
+      const [near, far] = [yield* Duplex.from(ours), yield* Duplex.from(theirs)]
+      yield* Effect.forkScoped(far.forEach(far.write))
+      let rounds = 0
+      const loop = { turned: false }
+      setImmediate(() => void (loop.turned = true))
+      while (!loop.turned && rounds++ < 10_000) {
+        yield* near.write(ascii("x"))
+        yield* near.pull
+      }
+      assert.isBelow(rounds, 200)
+      yield* Effect.all([near.abort, far.abort])
+    }))
+
   it.scopedLive("is lost when the stream closes without an end", () =>
     Effect.gen(function*() {
       const { ours } = pair()
@@ -99,6 +163,15 @@ describe("a transport of a Duplex", () => {
       ours.destroy()
       assert.deepInclude(yield* Fiber.join(pulling), { _tag: "ConnectionReset", code: "ERR_STREAM_PREMATURE_CLOSE" })
       assert.strictEqual((yield* transport.closed)._tag, "Lost")
+    }))
+
+  it.scopedLive("has sent nothing that was written when the stream was destroyed, and not yet closed", () =>
+    Effect.gen(function*() {
+      const { ours } = pair()
+      const transport = yield* Duplex.from(ours)
+      ours.destroy()
+      yield* transport.write(ascii("lost"))
+      assert.deepInclude(yield* Effect.flip(transport.flush), { bytesWritten: 0, bytesUnsent: 4 })
     }))
 
   it.scopedLive("is lost by the stream's own error, whether or not anybody waits", () =>
@@ -226,7 +299,7 @@ describe("a transport of a Duplex", () => {
       assert.strictEqual((yield* transport.closed)._tag, "Clean")
     }))
 
-  it.live("cannot be made of a stream in object mode, or of one that is destroyed", () =>
+  it.live("cannot be made of a stream in object mode or of text, or of one that is destroyed", () =>
     Effect.gen(function*() {
       const destroyed = pair().ours
       destroyed.destroy()
@@ -234,6 +307,7 @@ describe("a transport of a Duplex", () => {
         new stream.PassThrough({ objectMode: true }),
         new stream.PassThrough({ readableObjectMode: true }),
         new stream.PassThrough({ writableObjectMode: true }),
+        new stream.PassThrough({ encoding: "utf8" }),
         destroyed
       ]
       for (const duplex of wrong) {

@@ -169,6 +169,30 @@ describe("a Duplex of a transport", () => {
       assert.propertyVal(duplex.errored, "_tag", "IdleTimeout")
     }))
 
+  it.live("is destroyed with its transport after the peer's end as well, when that is read", () =>
+    Effect.gen(function*() {
+      for (const [how, tag] of [["close", "WriteAfterEnd"], ["abort", "ConnectionAborted"]] as const) {
+        const [transport, peer] = yield* MemoryTransport.pair({ lingerTimeout: 0 })
+        const duplex = yield* Duplex.to(transport)
+        const closed = new Promise<unknown>((resolve) => duplex.once("close", () => resolve(duplex.errored)))
+        yield* peer.write(ascii("last"))
+        yield* peer.closeWrite
+        const read: Array<unknown> = []
+        duplex.on("data", (chunk) => read.push(chunk.toString())).on("end", () => read.push("end"))
+        yield* Effect.promise(() => new Promise((resolve) => duplex.once("end", resolve)))
+        yield* transport[how]
+        assert.propertyVal(yield* Effect.promise(() => closed), "_tag", tag)
+        assert.deepStrictEqual(read, ["last", "end"])
+        // What was ended before ends as ever.
+        const [other, its] = yield* MemoryTransport.pair()
+        const ended = yield* Duplex.to(other)
+        ended.end().resume()
+        yield* its.closeWrite
+        yield* Effect.promise(() => new Promise((resolve) => ended.once("close", resolve)))
+        assert.isNull(ended.errored)
+      }
+    }).pipe(Effect.scoped))
+
   it.live("is destroyed with the Scope of its transport, also if nobody ever read", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()

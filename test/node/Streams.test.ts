@@ -185,6 +185,33 @@ describe("a Sink of a Writable", () => {
       }
     }))
 
+  it.live("fails when the Writable is destroyed within a write, within its end, or before", () =>
+    Effect.gen(function*() {
+      const destroyed = new Writable()
+      destroyed.destroy()
+      const writables = [
+        new Writable({
+          highWaterMark: 1,
+          write(_chunk, _encoding, done) {
+            this.destroy()
+            done()
+          }
+        }),
+        new Writable({
+          write: (_chunk, _encoding, done) => done(),
+          final() {
+            this.destroy()
+          }
+        }),
+        destroyed
+      ]
+      for (const writable of writables) {
+        const sink = Streams.fromWritable(() => writable, onError)
+        const chunks = writable === destroyed ? Stream.empty : Stream.make(Buffer.from("one"), Buffer.from("two"))
+        assert.strictEqual(codeOf(yield* Effect.flip(Stream.run(chunks, sink))), "ERR_STREAM_PREMATURE_CLOSE")
+      }
+    }))
+
   it.live("fails with the Writable's error, of a write and of the end", () =>
     Effect.gen(function*() {
       const error = new Error("no space")

@@ -1,5 +1,5 @@
 /**
- * Two workers that answer by their number: `?` at once, `w` after 300 ms, `x` by ending without an answer. Before a worker
+ * Two workers that answer by their number: `?` at once, `w` after 300 ms, `n` never, `x` by ending without an answer. Before a worker
  * listens, and says so, it does what stands in the file: `fail`, `linger` (which fails with a timer set), `hang`, or `wait`
  * until something else stands there, before it comes to its program. Workers have so many seconds to listen, and to end.
  */
@@ -36,6 +36,10 @@ const program = Effect.scoped(Effect.gen(function*() {
       const question = String.fromCharCode((yield* pull)![0]!)
       if (question === "w") yield* Effect.sleep("300 millis")
       if (question === "x") process.exit(3)
+      if (question === "n") {
+        yield* Effect.sync(() => console.log("asked for nothing"))
+        yield* Effect.never
+      }
       yield* write(new TextEncoder().encode(`${process.pid}`))
     }))
 }))

@@ -107,6 +107,15 @@ describe("the model", () => {
       ConformanceModel.check(MemoryTransport.pair, { halfClose: false, bulk: 300_000, sleeps: true, runs: 50 })
     ))
 
+  it.live("tries lists of so many steps at most", () =>
+    Effect.gen(function*() {
+      const fault = pairFaults["loses bytes"]!
+      const tried = (maxSteps: number) =>
+        seeding(fault, ConformanceModel.check(fault.makePair, { maxSteps, runs: 100, seed: 1 }))
+      assert.deepStrictEqual(yield* tried(0), { runs: 100 })
+      assert.strictEqual((yield* Effect.flip(tried(1)))._tag, "ModelFailure")
+    }))
+
   it.live("stops when it is interrupted", () =>
     Effect.gen(function*() {
       const checking = yield* Effect.fork(ConformanceModel.check(tcpPair, { runs: 1e9 }))

@@ -80,6 +80,29 @@ describe("FaultLayer, with the toxics of Toxiproxy", () => {
       assert.strictEqual((yield* Effect.flip(peer.pull))._tag, "ConnectionReset")
     }))))
 
+  it.live("reset_peer, after a time: from the layer's start, also where nothing is sent", () =>
+    inTime(Effect.scoped(Effect.gen(function*() {
+      const lost = (...rules: ReadonlyArray<Rule.Rule>) =>
+        Effect.gen(function*() {
+          const start = yield* millis
+          const { peer, transport } = yield* faulty(...rules)
+          const pulls = [transport.pull, peer.pull].map((pull) => Effect.map(Effect.flip(pull), ({ _tag }) => _tag))
+          const tags = yield* Effect.timeout(Effect.all(pulls, { concurrency: "unbounded" }), "1 minute")
+          return [...tags, (yield* millis) - start]
+        }).pipe(Effect.scoped, Effect.catchTag("TimeoutException", () => Effect.succeed("not lost")))
+      const resets = ["ConnectionReset", "ConnectionReset"] as const
+      const after = "3 seconds"
+      assert.deepStrictEqual(yield* lost(Rule.delay({ by: "1 second" }), Rule.reset({ after })), [...resets, 3000])
+      assert.deepStrictEqual(yield* lost(Rule.reset({ from: "there", after, for: "4 seconds" })), [...resets, 3000])
+      assert.deepStrictEqual(yield* lost(Rule.reset({ at: "2 seconds", after, for: "4 seconds" })), [...resets, 5000])
+      assert.strictEqual(yield* lost(Rule.reset({ after, for: "2 seconds" })), "not lost")
+      assert.strictEqual(yield* lost(Rule.pass({ to: "there" }), Rule.reset({ to: "there", after })), "not lost")
+      assert.strictEqual(
+        yield* lost(Rule.reset({ after, matching: ({ payload }) => payload.length > 0 })),
+        "not lost"
+      )
+    }))))
+
   it.live("slicer", () =>
     inTime(Effect.scoped(Effect.gen(function*() {
       const { peer, transport } = yield* faulty(Rule.slice({ from: "there", size: 10, gap: "1 millis" }))

@@ -35,6 +35,16 @@ describe("a fault script", () => {
     return Exit.isSuccess(Effect.runSyncExit(Effect.scoped(SimNetwork.make({ hosts, rules: script }))))
   })
 
+  it.prop("keeps within times that are short as well", [
+    FaultScript.arbitrary({ hosts, within: "20 millis", longest: "50 millis" })
+  ], ([script]) => {
+    for (const rule of script) {
+      const { at, for: duration } = rule as Rule.When
+      assert.isTrue(millisOf(at) > 0 && millisOf(at) <= 20)
+      assert.isTrue(millisOf(duration) > 0 && millisOf(duration) <= 50)
+    }
+  })
+
   it("has all kinds of faults, or those that are asked for", () => {
     const kinds = (options: Partial<FaultScript.ScriptOptions>) =>
       new Set(

@@ -363,6 +363,25 @@ sent (ms)  arrives   client      server
       }
     )
 
+    it("count columns: two for a wide character, none for one that combines", () => {
+      for (
+        const [character, columns] of [["a", 1], ["ü", 1], ["u\u0308", 1], ["中", 2], ["한", 2], ["ア", 2], [
+          "🙂",
+          2
+        ]] as const
+      ) {
+        const text = character.repeat(50)
+        for (let width = 100; width < 200; width++) {
+          const line = Trace.format([segment({ ack: true, payload: ascii(text) })], { width }).split("\n")[3]!
+          const shown = line.split(character).length - 1
+          const used = line.length + shown * (columns - character.length)
+          assert.isAtMost(used, width)
+          // One more would not have had room.
+          if (shown < 50) assert.isAbove(used + columns, width)
+        }
+      }
+    })
+
     it("end with … if there is more", () => {
       assert.match(previewed(bytes(100, 0x61), 100), /^"a+…$/)
       assert.match(previewed(bytes(100), 100), /^<00( 00)+…$/)

@@ -705,6 +705,27 @@ describe("an end", () => {
       assert.strictEqual((yield* readAll(talking.server)).toString(), "x")
     }))
 
+  behaviour(
+    "that nobody read is noticed by this side's half-close, unless data is before it",
+    () =>
+      Effect.gen(function*() {
+        const silent = yield* joined()
+        yield* silent.client.closeWrite
+        yield* kernel
+        yield* silent.server.closeWrite
+        assert.deepInclude(yield* silent.server.closed, { _tag: "Clean", firstEnded: "local", peerEnded: true })
+        const talking = yield* joined()
+        yield* talking.client.write(ascii("x"))
+        yield* talking.client.closeWrite
+        yield* kernel
+        yield* talking.server.closeWrite
+        yield* kernel
+        assert.isFalse(yield* isOver(talking.server))
+        assert.strictEqual((yield* readAll(talking.server)).toString(), "x")
+        assert.deepInclude(yield* talking.server.closed, { _tag: "Clean" })
+      })
+  )
+
   behaviour("of both directions at once is clean at both ends", () =>
     Effect.gen(function*() {
       const ends = yield* joined()
@@ -838,7 +859,19 @@ describe("a reset", () => {
       yield* kernel
       const { input, loss } = yield* readToLoss(server)
       assert.strictEqual(input, "hello")
-      assert.deepInclude(loss, { _tag: "ConnectionReset", code: "ECONNRESET", bytesRead: 5 })
+      assert.deepInclude(loss, { _tag: "ConnectionReset", code: "ECONNRESET", syscall: "write", bytesRead: 5 })
+    }))
+
+  behaviour("after as much data as one read takes is found by reading", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* joined()
+      yield* write(client, "x".repeat(64 * KiB))
+      yield* kernel
+      yield* client.abort
+      yield* kernel
+      const { input, loss } = yield* readToLoss(server)
+      assert.strictEqual(input.length, 64 * KiB)
+      assert.deepInclude(loss, { _tag: "ConnectionReset", code: "ECONNRESET", syscall: "read" })
     }))
 
   behaviour("is not noticed by whoever does not read", () =>
@@ -897,6 +930,17 @@ describe("a reset", () => {
       yield* kernel
       yield* server.closeWrite
       assert.deepInclude(yield* Effect.flip(server.pull), { _tag: "ConnectionReset", code: "ECONNRESET" })
+    }))
+
+  behaviour("before this side's half-close is noticed by it, also if nobody reads", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* joined()
+      yield* client.abort
+      yield* kernel
+      yield* server.closeWrite
+      const loss = lossOf(yield* server.closed)
+      assert.deepInclude(loss, { _tag: "ConnectionReset", code: "ECONNRESET", syscall: "read" })
+      assert.strictEqual(yield* Effect.flip(write(server, "x")), loss)
     }))
 
   behaviour("before this side's close is a loss", () =>

@@ -85,6 +85,17 @@ describe("streams of a transport", () => {
       assert.strictEqual(yield* rejection(writer.write(ascii("x"))), lost)
     }))
 
+  it.scopedLive("fail the writable one when the transport is closed after the peer's end", () =>
+    Effect.gen(function*() {
+      const { peer, readable, transport, writable } = yield* pair({ lingerTimeout: 0 })
+      yield* peer.closeWrite
+      assert.isTrue((yield* Effect.promise(() => readable.getReader().read())).done)
+      const writer = writable.getWriter()
+      const failure = yield* Effect.fork(rejection(writer.closed))
+      yield* transport.close
+      assert.propertyVal(yield* Fiber.join(failure), "_tag", "WriteAfterEnd")
+    }))
+
   it.scopedLive("abort the transport when the writable one is aborted, or is given what is no bytes", () =>
     Effect.gen(function*() {
       const [aborted, wrong] = [yield* pair(), yield* pair()]
@@ -211,6 +222,33 @@ describe("a transport of streams", () => {
       yield* transport.pull
       yield* settle
       assert.isAtMost(given, 5)
+    }))
+
+  it.scopedLive("closes though the readable one always has more", () =>
+    Effect.gen(function*() {
+      const readable = new ReadableStream<Uint8Array>({ pull: (controller) => controller.enqueue(new Uint8Array(10)) })
+      const transport = yield* Streams.from({ readable, writable: new WritableStream() }, { lingerTimeout: 0 })
+      yield* transport.pull
+      yield* transport.close
+      assert.deepInclude(yield* transport.closed, { _tag: "Clean", peerEnded: false })
+    }))
+
+  it.scopedLive("ends in order if the writable one was closed before, and finds nobody who reads", () =>
+    Effect.gen(function*() {
+      const closed = () => {
+        const writable = new WritableStream()
+        void writable.close()
+        return { writable, readable: new ReadableStream({ start: (controller) => controller.close() }) }
+      }
+      const silent = yield* Streams.from(closed())
+      assert.isNull(yield* silent.pull)
+      yield* settle
+      yield* silent.close
+      assert.deepInclude(yield* silent.closed, { _tag: "Clean", bytesWritten: 0 })
+      const writing = yield* Streams.from(closed())
+      yield* settle
+      yield* writing.write(ascii("x"))
+      assert.strictEqual((yield* Effect.flip(writing.flush))._tag, "BrokenPipe")
     }))
 
   it.live("cannot be made of a stream that somebody else has", () =>

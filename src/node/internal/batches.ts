@@ -27,7 +27,8 @@ export class Batches {
     for (let index = 0; index < last; index++) stream.write(chunks[index]!)
     stream.write(chunks[last]!, this.onWritten)
     stream.uncork()
-    if (stream.writableLength === 0 && stream.errored === null) return true
+    // One that was destroyed takes nothing, and says so later.
+    if (stream.writableLength === 0 && stream.errored === null && !stream.destroyed) return true
     this.inFlight = bytes
     return false
   }

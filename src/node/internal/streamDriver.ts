@@ -39,8 +39,7 @@ export const socketDriverOf = <E>(transport: Transport<E>): StreamDriver<Duplex>
 export const receive = Turn.event(function(this: StreamDriver<Duplex>, chunk: Uint8Array) {
   if (chunk.length >= this.fullRead) Turn.hold(this)
   this.events.turned()
-  if (this.receiver === undefined) this.events.received(chunk)
-  else this.receiver(chunk)
+  this.give(chunk)
 })
 
 // Listeners are functions of the module, which find their driver on the stream: a closure for each of them would cost
@@ -55,12 +54,11 @@ const onError = Turn.event(function(this: Carried, cause: unknown) {
   this[driverKey]?.onError(systemFailure(cause))
 })
 const onClose = Turn.event(function(this: Carried) {
-  const events = this[driverKey]?.events
+  const driver = this[driverKey]
   // It is the last event. Node's handle, with the stream and all that hangs on it, outlives collections of the young
   // generation: a closed connection would be copied into the old one.
   this[driverKey] = undefined
-  events?.failed(prematureClose)
-  events?.released()
+  driver?.onClose()
 })
 
 export abstract class StreamDriver<S extends Duplex> implements Driver {
@@ -80,6 +78,12 @@ export abstract class StreamDriver<S extends Duplex> implements Driver {
     ;(stream as unknown as Carried)[driverKey] = this
     // The listener for 'error' stays for the stream's whole life: an unhandled one would end the process.
     stream.on("error", onError).on("end", onEnd).on("close", onClose)
+  }
+
+  /** Gives input to whoever takes it. */
+  give(chunk: Uint8Array): void {
+    if (this.receiver === undefined) this.events.received(chunk)
+    else this.receiver(chunk)
   }
 
   abstract startReading(): void
@@ -117,5 +121,10 @@ export abstract class StreamDriver<S extends Duplex> implements Driver {
 
   onError(failure: SystemFailure): void {
     this.events.failed(failure)
+  }
+
+  onClose(): void {
+    this.events.failed(prematureClose)
+    this.events.released()
   }
 }

@@ -34,7 +34,8 @@ export class TransportDuplex<E> extends Duplex {
     this.outlet = new Outlet(transport, runtime, {
       take: this.give,
       ended: () => this.push(null),
-      failed: (error) => this.destroy(error)
+      failed: (error) => this.destroy(error),
+      refused: this.leave
     })
     // One that nobody listens to would end the process; who wants to know of a loss is told by the transport as well.
     this.on("error", () => {})
@@ -57,6 +58,15 @@ export class TransportDuplex<E> extends Duplex {
       })
       return true
     }
+  }
+
+  /** A stream that is destroyed before its `'end'` has none. */
+  private readonly leave = (error: Error): void => {
+    const leave = () => {
+      if (this.allowHalfOpen && !this.writableEnded) this.destroy(error)
+    }
+    if (this.readableEnded) leave()
+    else this.once("end", leave)
   }
 
   override _write(chunk: Uint8Array, _: BufferEncoding, done: Done): void {

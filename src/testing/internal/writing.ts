@@ -137,11 +137,14 @@ export const pressure: ReadonlyArray<Entry> = [
       yield* expectEqual(outgoing.capacity(), 500, "capacity")
       yield* expectEqual(yield* Queue.offer(outgoing, bytes(1)), true, "the answer to offer")
       yield* expectEqual(yield* Queue.offerAll(outgoing, [bytes(2), bytes(3)]), true, "the answer to offerAll")
+      // A layer may have no answer but `false`.
+      const offered = bytes(4, 5, 6, 7).filter((value) => outgoing.unsafeOffer(bytes(value)))
       const over = yield* Effect.fork(Queue.awaitShutdown(outgoing))
       const [received] = yield* Effect.all([C.readAll(right), Queue.shutdown(outgoing)], { concurrency: "unbounded" })
-      yield* expectBytes(received, bytes(1, 2, 3), "what arrives before the end")
+      yield* expectBytes(received, concat([bytes(1, 2, 3), offered]), "what arrives before the end")
       yield* Fiber.join(over)
-      yield* expectEqual(yield* Queue.offer(outgoing, bytes(4)), false, "the answer after the end")
+      yield* expectEqual(yield* Queue.offer(outgoing, bytes(8)), false, "the answer after the end")
+      yield* expectEqual(outgoing.unsafeOffer(bytes(9)), false, "the answer to unsafeOffer after the end")
       yield* expectEqual(yield* Queue.isShutdown(outgoing), true, "isShutdown")
     })),
 

@@ -211,6 +211,22 @@ export const pairFaults: Record<string, Fault> = {
       "the outgoing queue is the write buffer, with false for a failure"
     ]
   },
+  "drops what is offered to its queue unsafely": {
+    makePair: both(({ outgoing }) => ({ outgoing: Object.create(outgoing, { unsafeOffer: { value: () => true } }) })),
+    breaks: [
+      "the outgoing queue is the write buffer, with false for a failure"
+    ]
+  },
+  "denies that it accepts what is offered to its queue unsafely": {
+    makePair: both(({ outgoing }) => ({
+      outgoing: Object.create(outgoing, {
+        unsafeOffer: { value: (chunk: Uint8Array) => outgoing.unsafeOffer(chunk) && false }
+      })
+    })),
+    breaks: [
+      "the outgoing queue is the write buffer, with false for a failure"
+    ]
+  },
   "has a sink that swallows": {
     makePair: both(() => ({ sink: Sink.drain })),
     breaks: [

@@ -191,6 +191,10 @@ export class TcpConnection implements Driver {
     this.pump()
     // Also of a connection that was reset: shutdown(2) fails then, and Node does not mind.
     this.events?.finished()
+    // What came before, and nobody read, the driver of Node finds by itself now.
+    if (!this.reading && (this.finReceived || this.error !== undefined)) {
+      this.kernel.agenda.schedule(0, () => this.deliver())
+    }
   }
 
   readonly release = (): void => {
@@ -421,12 +425,18 @@ export class TcpConnection implements Driver {
   private deliver(): void {
     if (this.delivering) return
     this.delivering = true
-    while (this.reading && this.input.length > 0 && this.events !== undefined) this.events.received(this.read())
+    let last = readSize
+    while (this.reading && this.input.length > 0 && this.events !== undefined) {
+      const bytes = this.read()
+      last = bytes.length
+      this.events.received(bytes)
+    }
     this.delivering = false
     if (!this.reading && !(this.ending && this.input.length === 0)) return
     if (this.endReported || this.events === undefined) return
     if (this.finReceived) this.reportEnd()
-    else if (this.error !== undefined) this.reportError("read")
+    // libuv does not look again behind the last data, and the driver of Node asks by a write, as long as it can.
+    else if (this.error !== undefined) this.reportError(last < readSize && !this.ending ? "write" : "read")
   }
 
   private read(): Uint8Array {

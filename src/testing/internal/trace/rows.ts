@@ -154,19 +154,32 @@ const isAscii = (byte: number): boolean => byte >= 0x20 && byte < 0x7f
 
 const isText = (byte: number): boolean => byte >= 0x20 && byte !== 0x7f || byte >= 0x09 && byte <= 0x0d
 
-/** As text in quotes if most of it is, or else in hexadecimal; cut to so many characters. */
+/** As text in quotes if most of it is, or else in hexadecimal; cut to so many columns. */
 export const preview = (payload: Uint8Array, width: number): string => {
   if (payload.length === 0 || width < 3) return ""
-  const start = payload.subarray(0, width)
+  // More than has place: a character of UTF-8 has up to 4 bytes.
+  const start = payload.subarray(0, 4 * width)
   const text = start.filter(isText).length * 2 > start.length
   const pieces = text ? quoted(start) : Array.from(start, (byte, index) => `${index === 0 ? "" : " "}${hex(byte)}`)
   const [open, close] = text ? ["\"", "\""] : ["<", ">"]
   const whole = `${open}${pieces.join("")}${close}`
-  if (start.length === payload.length && lengthOf(whole) <= width) return whole
-  let room = width - 2
-  const kept = pieces.findIndex((piece) => (room -= lengthOf(piece)) < 0)
-  return `${open}${pieces.slice(0, kept === -1 ? pieces.length : kept).join("")}…`
+  if (start.length === payload.length && widthOf(whole) <= width) return whole
+  return `${open}${beginning(pieces, width - 2)}…`
 }
 
-/** In characters, not UTF-16 units. */
-export const lengthOf = (text: string): number => [...text].length
+/** As many of the pieces as so many columns hold. */
+export const beginning = (pieces: ReadonlyArray<string>, room: number): string => {
+  let left = room
+  const kept = pieces.findIndex((piece) => (left -= widthOf(piece)) < 0)
+  return pieces.slice(0, kept === -1 ? pieces.length : kept).join("")
+}
+
+/** In columns of a terminal, as wcwidth(3) counts them. */
+export const widthOf = (text: string): number =>
+  Array.from(text).reduce((sum, char) => sum + (combining.test(char) ? 0 : wide.test(char) ? 2 : 1), 0)
+
+const combining = /[\p{Mn}\p{Me}]/u
+
+/** East Asian scripts and their forms (UAX #11), and what is shown as a picture. */
+const wide =
+  /[\u1100-\u115f\u2329\u232a\u2e80-\u303e\u3041-\ua4cf\ua960-\ua97c\uac00-\ud7a3\uf900-\ufaff\ufe10-\ufe19\ufe30-\ufe6f\uff01-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}\p{Emoji_Presentation}]/u

@@ -6,7 +6,7 @@
 import type { DiagramOptions, TraceEvent } from "../../Trace.ts"
 import { isMade } from "./connections.ts"
 import type { Row } from "./rows.ts"
-import { diagram, lengthOf, nameOf, preview, printable, titles } from "./rows.ts"
+import { diagram, nameOf, preview, printable, titles, widthOf } from "./rows.ts"
 
 /** They stand out from both papers. */
 const palette = ["#2f81f7", "#c9761b", "#a371f7", "#2da44e", "#1b9aaa", "#a0703c", "#d4559b", "#848d97"]
@@ -99,7 +99,7 @@ const columnsOf = (hosts: ReadonlyArray<string>, rows: ReadonlyArray<Row>): Colu
 const px = (value: number): number => Math.round(value * 10) / 10
 
 const widest = (texts: ReadonlyArray<string>): number =>
-  letter * texts.reduce((most, text) => Math.max(most, lengthOf(text)), 0)
+  letter * texts.reduce((most, text) => Math.max(most, widthOf(text)), 0)
 
 const colorOf = (connection: number): string => palette[(connection - 1) % palette.length]!
 

@@ -6,7 +6,7 @@
 import type { FormatOptions, TraceEvent } from "../../Trace.ts"
 import { isMade } from "./connections.ts"
 import type { Diagram, Row } from "./rows.ts"
-import { diagram, lengthOf, nameOf, preview, printable, titles } from "./rows.ts"
+import { beginning, diagram, nameOf, preview, printable, titles, widthOf } from "./rows.ts"
 
 const least = { gap: 4, label: 24 }
 
@@ -37,9 +37,9 @@ const column = (title: string, rows: ReadonlyArray<Row>, of: (row: Row) => strin
 }
 
 const says = ({ label, payload }: Row, room: number): string => {
-  const characters = [...label]
-  if (characters.length > room) return `${characters.slice(0, room - 1).join("")}…`
-  return `${label} ${preview(payload, room - characters.length - 1)}`
+  const width = widthOf(label)
+  if (width > room) return `${beginning([...label], room - 1)}…`
+  return `${label} ${preview(payload, room - width - 1)}`
 }
 
 const up = "│"
@@ -53,7 +53,7 @@ class Grid {
   private readonly off = new Set<string>()
 
   constructor(hosts: Diagram["hosts"], rows: Diagram["rows"], width: number) {
-    const longest = Math.max(10, ...hosts.slice(0, -1).map((host) => lengthOf(printable(host))))
+    const longest = Math.max(10, ...hosts.slice(0, -1).map((host) => widthOf(printable(host))))
     const share = Math.floor(width * 0.4 / Math.max(1, hosts.length - 1))
     this.hosts = hosts
     this.gap = Math.max(least.gap, Math.min(longest + 2, share))
@@ -75,9 +75,9 @@ class Grid {
     this.hosts.forEach((host, index) => {
       const at = index * this.gap
       const line = lines.at(-1)!
-      if (line.length > 0 && lengthOf(line) > at - 2) {
+      if (line.length > 0 && widthOf(line) > at - 2) {
         lines.push(this.lines(index).join("").padEnd(at) + printable(host))
-      } else lines[lines.length - 1] = line + " ".repeat(at - lengthOf(line)) + printable(host)
+      } else lines[lines.length - 1] = line + " ".repeat(at - widthOf(line)) + printable(host)
     })
     return lines
   }
