@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FastCheck from "effect/FastCheck"
 import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import { pipe } from "effect/Function"
 import type * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
@@ -470,6 +471,30 @@ describe("buffered", () => {
       assert.instanceOf(yield* Effect.flip(writer.transport.flush), ConnectionClosed)
     }))
 
+  it.scoped("a carrier whose writing ends beneath it while a write waits for its pace is a loss and does not hang", () =>
+    Effect.gen(function*() {
+      const granted = yield* Effect.makeLatch()
+      const pace: NetworkLayer.Pace = { ready: (bytes) => Effect.as(granted.await, bytes), spend: () => {} }
+      const { carrier, transport } = yield* buffered({}, { write: pace })
+      yield* transport.write(ascii("x"))
+      yield* carrier.closeWrite
+      yield* granted.open
+      assert.instanceOf(yield* Effect.flip(transport.flush), ConnectionClosed)
+    }))
+
+  it.scoped("an end that the carrier cannot send fails by the loss, also if that is told later", () =>
+    Effect.gen(function*() {
+      const [carrier, peer] = yield* MemoryTransport.pair({ capacity: 0, readBufferSize: 0 })
+      const transport = yield* NetworkLayer.buffered(
+        NetworkLayer.derive(carrier, { closed: Effect.zipLeft(carrier.closed, settle) })
+      )
+      yield* transport.write(ascii("x"))
+      const ending = yield* Effect.fork(transport.closeWrite)
+      yield* settle
+      yield* peer.abort
+      assert.instanceOf(yield* Effect.flip(Fiber.join(ending)), ConnectionReset)
+    }))
+
   it.scoped("a carrier that has ended in order beneath it is no loss", () =>
     Effect.gen(function*() {
       const { carrier, peer, transport } = yield* buffered({ maxChunkSize: 2 }, { limits: { readBufferSize: 0 } })
@@ -558,6 +583,34 @@ describe("buffered", () => {
       yield* Effect.fork(Effect.zipRight(transport.flush, transport.closeWrite))
       assert.lengthOf(yield* readAll(peer), 25)
       assert.deepStrictEqual(asked, [20, 5])
+    }))
+
+  it.scoped("a pace whose bytes nobody wants any more is told so, and asked again when somebody does", () =>
+    Effect.gen(function*() {
+      const spent: Array<number> = []
+      const granted = yield* Effect.makeLatch()
+      const pace: NetworkLayer.Pace = {
+        ready: () => {
+          if (spent.length !== 1) return Effect.succeed(1)
+          // What it waits for has come: it leaves without it.
+          reading.unsafeInterruptAsFork(FiberId.none)
+          return Effect.as(granted.await, 1)
+        },
+        spend: (bytes) => spent.push(bytes)
+      }
+      const { peer, transport } = yield* buffered({}, { limits: { readBufferSize: 1 }, read: pace })
+      const reading = yield* Effect.fork(transport.pull)
+      yield* settle
+      yield* peer.write(ascii("ab"))
+      assert.isTrue(Exit.isInterrupted(yield* Fiber.await(reading)))
+      yield* settle
+      yield* granted.open
+      yield* settle
+      assert.deepStrictEqual(spent, [1, 0])
+      assert.strictEqual(transport.stats().unread, 1)
+      assert.strictEqual(text((yield* transport.pull)!), "a")
+      assert.strictEqual(text((yield* transport.pull)!), "b")
+      assert.deepStrictEqual(spent, [1, 0, 1])
     }))
 
   it.scoped("it can be made where nothing can be interrupted", () =>

@@ -284,6 +284,18 @@ describe("a push producer", () => {
       assert.strictEqual(left.stats().buffered, 0)
     }))
 
+  it.scoped("whose pause dies is resumed all the same: it is the write that dies", () =>
+    Effect.gen(function*() {
+      const log: Array<string> = []
+      const [left, right] = yield* MemoryTransport.pair(lockstep)
+      const consumer = impatient(left)
+      yield* consumer.register({ ...pusher(log).producer, pause: Effect.die("broken") })
+      assert.deepStrictEqual(yield* Effect.exit(consumer.write(bytes(5))), Exit.die("broken"))
+      assert.deepStrictEqual(yield* Transport.readExactly(right, 5), bytes(5))
+      yield* settle
+      assert.deepStrictEqual(log, ["resume"])
+    }))
+
   it.scoped("is told nothing after it has unregistered", () =>
     Effect.gen(function*() {
       const log: Array<string> = []
@@ -479,6 +491,18 @@ describe("a pull producer", () => {
       }))
   }
 
+  it.scoped("that fails is not stopped, and ends by its failure, also where the abort takes its time", () =>
+    Effect.gen(function*() {
+      const log: Array<string> = []
+      const [left] = yield* MemoryTransport.pair()
+      const slow = NetworkLayer.derive(left, { abort: Effect.zipRight(left.abort, settle) })
+      const broken = Producer.pull({ pull: Effect.fail("broken"), stop: Effect.sync(() => log.push("stop")) })
+      const registration = yield* Producer.consumer(slow).register(broken)
+      assert.strictEqual(failed(yield* Effect.exit(registration.ended)), "broken")
+      yield* settle
+      assert.deepStrictEqual(log, [])
+    }))
+
   it.scoped("is stopped when a write fails and the connection goes on, and ends by that failure", () =>
     Effect.gen(function*() {
       const log: Array<string> = []
@@ -605,6 +629,18 @@ describe("registering", () => {
         yield* Fiber.join(closing)
       }))
 
+    it.scoped(`a ${kind} producer whose stop dies has ended all the same, and the next one is let in`, () =>
+      Effect.gen(function*() {
+        const [left] = yield* MemoryTransport.pair()
+        const consumer = Producer.consumer(left)
+        const scope = yield* Scope.make()
+        const broken = { ...endless([])[kind], stop: Effect.die("broken") }
+        const { ended } = yield* Scope.extend(consumer.register(broken), scope)
+        assert.deepStrictEqual(yield* Effect.exit(Scope.close(scope, Exit.fail("no"))), Exit.die("broken"))
+        assert.isTrue(Exit.isInterrupted(yield* Effect.exit(ended)))
+        yield* Effect.flatMap(consumer.register(endless([])[kind]), ({ unregister }) => unregister)
+      }))
+
     it.scoped(`a ${kind} producer that is stopped is awaited before the next one is let in`, () =>
       Effect.gen(function*() {
         const [left] = yield* MemoryTransport.pair()
@@ -695,6 +731,33 @@ describe("the end", () => {
         assert.strictEqual(text((yield* right.pull)!), "still here")
       }))
   }
+
+  it.scoped("a close gives a producer five seconds to end, where nothing else is said", () =>
+    Effect.gen(function*() {
+      const log: Array<string> = []
+      const [left] = yield* MemoryTransport.pair()
+      const consumer = Producer.consumer(left)
+      yield* consumer.register(endless(log).pull)
+      const closing = yield* Effect.fork(consumer.close)
+      yield* settle
+      yield* TestClock.adjust("4999 millis")
+      yield* settle
+      assert.deepStrictEqual(log, [])
+      yield* TestClock.adjust("1 millis")
+      yield* Fiber.join(closing)
+      assert.deepStrictEqual(log, ["stop"])
+    }))
+
+  it.scoped("a close does not count the time that the peer takes for what is accepted", () =>
+    Effect.gen(function*() {
+      const [left, right] = yield* MemoryTransport.pair({ ...lockstep, closeTimeout: "1 hour" })
+      const consumer = Producer.consumer(left, { drainTimeout: "1 second" })
+      yield* consumer.write(bytes(5))
+      yield* Effect.fork(consumer.close)
+      yield* settle
+      yield* TestClock.adjust("2 seconds")
+      assert.deepStrictEqual(joined(yield* Stream.runCollect(right.stream)), bytes(5))
+    }))
 
   it.scoped("a close without a producer is the transport's", () =>
     Effect.gen(function*() {
@@ -895,12 +958,14 @@ describe("Producer.fromStream", () => {
     Effect.gen(function*() {
       const [left, right] = yield* MemoryTransport.pair()
       const exits: Array<Exit.Exit<unknown, unknown>> = []
-      const opened = Effect.acquireRelease(Effect.void, (_, exit) => Effect.sync(() => exits.push(exit)))
-      const stream = Stream.unwrapScoped(Effect.as(opened, Stream.concat(chunked, Stream.fail("broken" as const))))
+      const note = (exit: Exit.Exit<unknown, unknown>) => Effect.sync(() => exits.push(exit))
+      const opened = Effect.acquireRelease(Effect.void, (_, exit) => note(exit))
+      const failing = Stream.concat(chunked, Stream.fail("broken" as const))
+      const stream = Stream.ensuringWith(Stream.unwrapScoped(Effect.as(opened, failing)), note)
       const registration = yield* Producer.consumer(left).register(yield* Producer.fromStream(stream))
       const error: "broken" | ConnectionLost | WriteAfterEnd = yield* Effect.flip(registration.ended)
       assert.strictEqual(error, "broken")
-      assert.deepStrictEqual(exits, [Exit.fail("broken")])
+      assert.deepStrictEqual(exits, [Exit.fail("broken"), Exit.fail("broken")])
       assert.strictEqual((yield* Effect.flip(Peer.readAll(right)))._tag, "ConnectionReset")
     }))
 
@@ -1080,6 +1145,41 @@ describe("Producer.toStream", () => {
       }))
   }
 
+  it.scoped("waits for a producer that the program has left for as long as it takes", () =>
+    Effect.gen(function*() {
+      const chunks = [ascii("slow")]
+      const slow = Producer.pull({
+        pull: Effect.delay(Effect.sync(() => chunks.shift() ?? null), "1 hour"),
+        stop: Effect.void
+      })
+      const stream = Producer.toStream((consumer) => consumer.register(slow))
+      const running = yield* Effect.fork(Stream.runCollect(stream))
+      yield* settle
+      yield* TestClock.adjust("1 hour")
+      yield* settle
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual(text(yield* Fiber.join(running)), "slow")
+    }))
+
+  it.scoped("cut short while writes of a producer that has unregistered wait, its end is interrupted, and no failure", () =>
+    Effect.gen(function*() {
+      const ends: Array<Exit.Exit<void>> = []
+      const stream = Producer.toStream((consumer) =>
+        Effect.gen(function*() {
+          const registration = yield* consumer.register(endless([]).push)
+          yield* Effect.fork(Effect.forever(consumer.write(bytes(10))))
+          yield* settle
+          yield* registration.unregister
+          yield* Effect.uninterruptible(Effect.map(Effect.exit(registration.ended), (exit) => ends.push(exit)))
+        }), { highWaterMark: 4 })
+      const running = yield* Effect.fork(Stream.runForEach(stream, () => Effect.never))
+      yield* settle
+      yield* settle
+      yield* Fiber.interrupt(running)
+      assert.lengthOf(ends, 1)
+      assert.isTrue(Exit.isInterrupted(ends[0]!))
+    }))
+
   it.scoped("cut short where nothing interrupts, it interrupts the program all the same", () =>
     Effect.gen(function*() {
       const stream = Producer.toStream((consumer) => Effect.zipRight(consumer.write(ascii("x")), Effect.never))
@@ -1225,6 +1325,14 @@ describe("Producer.send", () => {
       )
       yield* left.write(ascii("!"))
       assert.strictEqual(text(yield* Transport.readExactly(right, 13)), "beforeabcdef!")
+    }))
+
+  it.scoped("a source that fails while the buffer is full stops it at once", () =>
+    Effect.gen(function*() {
+      const [left] = yield* MemoryTransport.pair(lockstep)
+      const stopped = yield* Effect.flip(Producer.send(Stream.concat(Stream.make(bytes(5)), Stream.fail("no")), left))
+      assert.deepInclude(stopped, { by: "source", bytesSent: 0, bytesUnsent: 5 })
+      yield* left.abort
     }))
 
   it.scoped("a loss stops it by the loss, with exact counts", () =>

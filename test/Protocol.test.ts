@@ -791,10 +791,72 @@ describe("Protocol.fromCallbacks", () => {
     Effect.gen(function*() {
       const [client, server] = yield* MemoryTransport.pair(limits)
       const odd = NetworkLayer.derive(server, { pull: Effect.fail("odd" as const) })
-      const protocol = Protocol.runCallbacks(odd, () => ({ dataReceived: () => Effect.void }))
+      const told: Array<string> = []
+      const protocol = Protocol.runCallbacks(odd, () => ({
+        dataReceived: () => Effect.void,
+        writeConnectionLost: Effect.sync(() => told.push("write lost")),
+        connectionLost: () => Effect.sync(() => told.push("lost"))
+      }))
       const fiber = yield* Effect.fork(Effect.exit(Effect.scoped(protocol)))
       assert.strictEqual(yield* ending(client), "end")
       assert.strictEqual(failed(yield* Fiber.join(fiber)), "odd")
+      assert.deepStrictEqual(told, ["lost"])
+    }))
+
+  it.scoped("writeConnectionLost waits for a readConnectionLost that takes its time", () =>
+    Effect.gen(function*() {
+      const log: Array<string> = []
+      const note = (what: string) => Effect.sync(() => log.push(what))
+      const protocol = Protocol.fromCallbacks((transport) => ({
+        ...noting(log)(),
+        readConnectionLost: Effect.all([transport.closeWrite, settle, note("read lost")]),
+        writeConnectionLost: note("write lost")
+      }))
+      const { client, fiber } = yield* talking(protocol)
+      yield* client.closeWrite
+      assert.strictEqual(yield* ending(client), "end")
+      assert.deepStrictEqual(yield* fiber, Exit.void)
+      assert.deepStrictEqual(log, ["made", "read lost", "write lost", "lost Clean"])
+    }))
+
+  it.scoped("writeConnectionLost does not come after an abort, also where the end was out before", () =>
+    Effect.gen(function*() {
+      const log: Array<string> = []
+      const protocol = Protocol.fromCallbacks((transport) => ({
+        ...noting(log)(),
+        dataReceived: () => Effect.all([transport.closeWrite, settle, transport.abort]),
+        writeConnectionLost: Effect.sync(() => log.push("write lost"))
+      }))
+      const { client, fiber } = yield* talking(protocol)
+      yield* client.write(ascii("x"))
+      assert.strictEqual(failed(yield* fiber)._tag, "ConnectionAborted")
+      assert.deepStrictEqual(log, ["made", "lost ConnectionAborted"])
+    }))
+
+  it.scoped("one that is to be told of the end of its writing, and fails before, ends also where nothing interrupts", () =>
+    Effect.gen(function*() {
+      const [client, server] = yield* MemoryTransport.pair(limits)
+      const protocol = Protocol.fromCallbacks(() => ({
+        dataReceived: () => Effect.fail("broken"),
+        writeConnectionLost: Effect.void
+      }))
+      const handled = Effect.exit(Effect.scoped(Protocol.handler(protocol)(server)))
+      const fiber = yield* Effect.fork(Effect.uninterruptible(handled))
+      yield* client.write(ascii("x"))
+      assert.strictEqual(failed(yield* fiber), "broken")
+    }))
+
+  it.scoped("what dies when it is released is no clean end, and connectionLost comes all the same", () =>
+    Effect.gen(function*() {
+      const log: Array<string> = []
+      const protocol = Protocol.fromCallbacks(() => ({
+        ...noting(log)(),
+        connectionMade: Effect.addFinalizer(() => Effect.die("broken"))
+      }))
+      const { client, fiber } = yield* talking(protocol)
+      yield* client.closeWrite
+      assert.deepStrictEqual(yield* fiber, Exit.die("broken"))
+      assert.deepStrictEqual(log, ["lost Clean"])
     }))
 
   it.scoped("a write that meets the loss has not failed: the reason is the loss", () =>

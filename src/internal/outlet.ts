@@ -10,7 +10,6 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Runtime from "effect/Runtime"
 import type { CloseReason, Transport } from "../Transport.ts"
-import { async } from "./async.ts"
 import { nothing } from "./bytes.ts"
 import { advance, isDone } from "./immediate.ts"
 
@@ -84,13 +83,10 @@ export class Outlet<E> {
     return this.wanted || this.drained
   }
 
-  private readonly demand: Effect.Effect<void> = async<void>((resume) => {
+  private readonly demand: Effect.Effect<void> = Effect.async<void>((resume) => {
     const wake = () => resume(Exit.void)
     if (this.isWanted) wake()
     else this.wake = wake
-    return () => {
-      this.wake = undefined
-    }
   })
 
   /**

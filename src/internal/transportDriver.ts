@@ -149,10 +149,10 @@ export class TransportDriver<E> implements Driver {
 
   private readonly passOn = Effect.suspend(this.pass)
 
-  /** Unless, while it waited for its pace, the input was given to somebody, or is no longer wanted. */
+  /** Unless it is no longer wanted, since it waited for its pace. */
   private passPaced(bytes: number, pace: Pace): void {
-    if (this.held === undefined || !this.reading) return pace.spend(0)
-    pace.spend(Math.min(bytes, this.held.length))
+    if (!this.reading) return pace.spend(0)
+    pace.spend(bytes)
     this.passInput(bytes)
   }
 

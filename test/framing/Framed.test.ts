@@ -5,6 +5,7 @@ import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as FastCheck from "effect/FastCheck"
 import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Supervisor from "effect/Supervisor"
@@ -602,6 +603,27 @@ describe("handOver", () => {
       assert.strictEqual(text(yield* reading), "3:one,3:two,")
     }))
 
+  it.scoped("dies when the turn of who waits behind a question has just come, and changes nothing", () =>
+    Effect.gen(function*() {
+      const { peer, transport } = yield* opened(
+        MemoryTransport.pair({ capacity: 0, readBufferSize: 0, highWaterMark: 4, lowWaterMark: 0 })
+      )
+      const framed = yield* Framed.duplex(transport, codec)
+      yield* framed.send("one")
+      const asking = yield* Effect.fork(framed.request("question"))
+      const sending = yield* Effect.fork(framed.send("two"))
+      yield* settle
+      const handingOver = yield* Effect.async<Exit.Exit<unknown>>((resume) => {
+        asking.addObserver(() => resume(Effect.succeed(Effect.runSyncExit(framed.handOver))))
+        asking.unsafeInterruptAsFork(FiberId.none)
+      })
+      assert.include(defect(handingOver), "when nobody does")
+      const reading = yield* Effect.fork(readAll(peer))
+      yield* Fiber.join(sending)
+      yield* (yield* framed.handOver).closeWrite
+      assert.strictEqual(text(yield* reading), "3:one,3:two,")
+    }))
+
   it.scoped("dies while a receive takes its breath, and changes nothing", () =>
     Effect.gen(function*() {
       const { peer, transport } = yield* opened()
@@ -897,6 +919,27 @@ describe("request", () => {
       assert.strictEqual(yield* asking, "(b)")
     }))
 
+  it.scoped("while a write waits for room it can be interrupted, also when the buffer is no longer full", () =>
+    Effect.gen(function*() {
+      const { peer, transport } = yield* opened(
+        MemoryTransport.pair({ capacity: 0, readBufferSize: 0, highWaterMark: 8, lowWaterMark: 0, maxChunkSize: 4 })
+      )
+      const framed = yield* Framed.duplex(transport, codec)
+      yield* framed.send("sent")
+      yield* framed.send("sent")
+      const sending = yield* Effect.fork(framed.send("waits"))
+      yield* settle
+      for (let pulls = 0; pulls < 2; pulls++) yield* peer.pull
+      const asking = yield* Effect.fork(framed.request("question"))
+      yield* settle
+      assert.deepInclude(transport.stats(), { buffered: 7, writersWaiting: 1 })
+      yield* Fiber.interrupt(asking)
+      const rest = yield* Effect.fork(readAll(peer))
+      yield* Fiber.join(sending)
+      yield* transport.closeWrite
+      assert.strictEqual(text(yield* rest), "4:sent,5:waits,")
+    }))
+
   it.scoped("one that waits for room fails when the answers do", () =>
     Effect.gen(function*() {
       const { peer, transport } = yield* tight()
@@ -907,6 +950,16 @@ describe("request", () => {
       assert.deepStrictEqual((yield* Effect.forEach(asking, Fiber.join)).map(tag), ["InvalidFrame", "InvalidFrame"])
       const late = yield* Effect.exit(framed.request("c"))
       assert.strictEqual(tag(late), "InvalidFrame")
+    }))
+
+  it.scoped("where the input has ended, it fails at once, and does not wait for room", () =>
+    Effect.gen(function*() {
+      const { peer, transport } = yield* tight()
+      const framed = yield* Framed.duplex(transport, codec)
+      yield* peer.closeWrite
+      assert.isNull(yield* framed.receive)
+      yield* framed.send("news")
+      assert.strictEqual(tag(yield* Effect.exit(framed.request("a"))), "Unanswered")
     }))
 
   it.scoped("one that waits for room fails when this side ends", () =>

@@ -12,10 +12,12 @@ import { Client } from "undici"
 import type * as Address from "../../src/Address.ts"
 import { ConnectionReset } from "../../src/ConnectionError.ts"
 import * as MemoryTransport from "../../src/memory/MemoryTransport.ts"
+import * as NetworkLayer from "../../src/NetworkLayer.ts"
 import * as Duplex from "../../src/node/Duplex.ts"
 import * as IdleTimeout from "../../src/policy/IdleTimeout.ts"
 import { ascii } from "../support/bytes.ts"
 import { Authority } from "../support/certificates.ts"
+import { rootFibers, settle } from "../support/fibers.ts"
 import { tcpPair } from "../support/pairs.ts"
 import * as Peer from "../support/peer.ts"
 
@@ -144,6 +146,56 @@ describe("a Duplex of a transport", () => {
       const failure = yield* Effect.flip(Effect.tryPromise({ try: () => chunks.next(), catch: (error) => error }))
       assert.instanceOf(failure, ConnectionReset)
       assert.strictEqual(duplex.errored, failure)
+    }))
+
+  it.scopedLive("is destroyed by an Error whose cause is the loss, where a layer's losses are none, also if nobody reads", () =>
+    Effect.gen(function*() {
+      const [left, peer] = yield* MemoryTransport.pair()
+      const duplex = yield* Duplex.to(NetworkLayer.mapError(left, ({ _tag }) => _tag))
+      duplex.once("data", () => duplex.pause())
+      yield* peer.writeAll([ascii("read"), ascii("unread"), ascii("unread")])
+      yield* Peer.turns(3)
+      const closed = yield* Effect.fork(event(duplex, "close"))
+      yield* peer.abort
+      yield* Fiber.join(closed)
+      assert.instanceOf(duplex.errored, Error)
+      assert.strictEqual(duplex.errored.cause, "ConnectionReset")
+    }))
+
+  it.scopedLive("a loss in the network waits for a reader that has stopped, like one by the peer", () =>
+    Effect.gen(function*() {
+      const [left, peer] = yield* MemoryTransport.pair()
+      const duplex = yield* Duplex.to(NetworkLayer.mapError(left, () => ({ side: "network" })))
+      duplex.once("data", () => duplex.pause())
+      yield* peer.writeAll([ascii("read"), ascii("unread")])
+      yield* Peer.turns(3)
+      yield* peer.abort
+      yield* Peer.turns(3)
+      assert.isFalse(duplex.destroyed)
+      const closed = yield* Effect.fork(event(duplex, "close"))
+      const rest: Array<string> = []
+      duplex.on("data", (chunk) => rest.push(String(chunk)))
+      duplex.resume()
+      yield* Fiber.join(closed)
+      assert.deepStrictEqual(rest, ["unread"])
+    }))
+
+  it.live("destroyed after a loss, it leaves nothing, though bytes that came before are not read", () =>
+    Effect.gen(function*() {
+      const before = yield* rootFibers
+      const scope = yield* Scope.make()
+      const { duplex, peer } = yield* Scope.extend(pair(), scope)
+      duplex.once("data", () => duplex.pause())
+      yield* peer.writeAll([ascii("read"), ascii("unread"), ascii("unread")])
+      yield* Peer.turns(3)
+      yield* peer.abort
+      yield* Peer.turns(3)
+      assert.isFalse(duplex.destroyed)
+      duplex.destroy()
+      yield* event(duplex, "close")
+      yield* settle
+      assert.strictEqual(yield* rootFibers, before)
+      yield* Scope.close(scope, Exit.void)
     }))
 
   it.scopedLive("tells a writer of a loss, and ends no process of which nobody listens", () =>

@@ -928,6 +928,32 @@ describe("Server.serve", () => {
         assert.deepStrictEqual(yield* Fiber.join(server), { ...none, accepted: 1, drained: 1 })
       }))
 
+    it.scoped("takes for used who has only sent something", () =>
+      Effect.gen(function*() {
+        const net = network()
+        const server = yield* serving(net, (transport) => transport.forEach(() => Effect.void))
+        const client = yield* net.connect
+        yield* client.write(ascii("hi"))
+        yield* settle
+        yield* net.listener.close
+        assert.strictEqual(yield* leave(client), "end")
+        assert.deepStrictEqual(yield* Fiber.join(server), { ...none, accepted: 1, drained: 1 })
+      }))
+
+    it.scoped("an idle one whose handler dies of its interruption has failed: its peer sees no end in order", () =>
+      Effect.gen(function*() {
+        const net = network()
+        const server = yield* serving(
+          net,
+          (transport) => Effect.onInterrupt(echo(transport), () => Effect.die("no end"))
+        )
+        const client = yield* net.connect
+        assert.strictEqual(yield* ask(client, "hello"), "hello")
+        yield* net.listener.close
+        assert.strictEqual(yield* leave(client), "ConnectionReset")
+        assert.deepStrictEqual(yield* Fiber.join(server), { ...none, accepted: 1, failed: 1 })
+      }).pipe(Logger.withMinimumLogLevel(LogLevel.None)))
+
     it.scoped("gives who has just connected a quarter of a second to send: the answer is not lost", () =>
       Effect.gen(function*() {
         const net = network()

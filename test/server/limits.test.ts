@@ -3,6 +3,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FastCheck from "effect/FastCheck"
+import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as TestClock from "effect/TestClock"
@@ -71,6 +72,20 @@ describe("the limits of a server", () => {
       assert.strictEqual(yield* leave(yield* net.connect), "end")
       assert.isTrue(yield* isServed(served))
       assert.strictEqual(server.stats().refused, 2)
+    }))
+
+  it.scoped("who is refused is there until it has left: the server waits for it", () =>
+    Effect.gen(function*() {
+      const net = network({ lingerTimeout: "1 hour", closeTimeout: "1 hour" })
+      const server = yield* Server.make(net.listener, echo, { admit: () => false })
+      const refused = yield* net.connect
+      assert.strictEqual(yield* ending(refused), "end")
+      assert.deepStrictEqual(server.stats(), { ...none, accepted: 1, open: 1 })
+      const draining = yield* Effect.fork(server.drain("1 minute"))
+      yield* settle
+      assert.isNull(draining.unsafePoll())
+      yield* refused.closeWrite
+      assert.deepStrictEqual(yield* Fiber.join(draining), { ...none, accepted: 1, refused: 1 })
     }))
 
   it.scoped("that are not given stay as they were", () =>

@@ -215,6 +215,33 @@ describe("Server.make", () => {
         assert.strictEqual((yield* held.closed)._tag, "Lost")
       }))
 
+    it.scoped("it waits for those that it turns away, also when nobody else is left", () =>
+      Effect.gen(function*() {
+        const net = network({ lingerTimeout: "1 hour", closeTimeout: "1 hour" })
+        const server = yield* Server.make(net.listener, echo, { maxConnections: 1 })
+        const served = yield* net.connect
+        const held = yield* net.connect
+        yield* ask(served, "hello")
+        const draining = yield* Effect.fork(server.drain("1 minute"))
+        assert.strictEqual(yield* leave(served), "end")
+        yield* settle
+        assert.strictEqual(server.stats().open, 0)
+        assert.isNull(draining.unsafePoll())
+        assert.strictEqual(yield* leave(held), "end")
+        assert.deepStrictEqual(yield* Fiber.join(draining), { ...none, accepted: 1, drained: 1 })
+      }))
+
+    it.scoped("it counts once whose handler is over, and whose peer does not take the rest", () =>
+      Effect.gen(function*() {
+        const net = network({ capacity: 0, readBufferSize: 0, lingerTimeout: "1 hour", closeTimeout: "1 hour" })
+        const server = yield* Server.make(net.listener, echo)
+        const client = yield* net.connect
+        yield* client.write(ascii("x"))
+        yield* client.closeWrite
+        yield* settle
+        assert.deepStrictEqual(yield* server.drain(0), { ...none, accepted: 1, aborted: 1 })
+      }))
+
     it.scopedLive("leaves no timer, also when the deadline is another one then", () =>
       Effect.gen(function*() {
         const { armed, clock } = countedTimers()
@@ -289,6 +316,20 @@ describe("Server.make", () => {
         yield* ask(yield* one.connect, "a")
         yield* ask(yield* two.connect, "a")
         assert.deepStrictEqual([seen[0] === first, seen[1] === second], [true, true])
+      }))
+
+    it.scoped("are interrupted at the deadline, also where a forEach had its first chunk, put back before, at once", () =>
+      Effect.gen(function*() {
+        const net = network()
+        let interrupted = 0
+        const server = yield* Server.make(net.listener, (transport) => {
+          Effect.runSync(transport.unread(ascii("x")))
+          return transport.forEach(() => Effect.onInterrupt(Effect.never, () => Effect.sync(() => interrupted++)))
+        })
+        yield* net.connect
+        yield* settle
+        assert.deepStrictEqual(yield* server.drain(0), { ...none, accepted: 1, aborted: 1 })
+        assert.strictEqual(interrupted, 1)
       }))
   })
 
@@ -393,6 +434,7 @@ describe("Server.make", () => {
             ends.push([outcome, exit._tag, Duration.toMillis(duration), bytesRead, bytesWritten])
           }
         })
+        yield* TestClock.adjust("1 hour")
         const clients = yield* Effect.all(Array.from({ length: 5 }, () => net.connect))
         const [completes, fails, idles, hangs, refused] = clients as [
           Transport,
