@@ -65,17 +65,18 @@ export const make =
       if (counted.tap.closed !== undefined || counted.tap.read !== undefined) {
         yield* Effect.forkDaemon(Effect.interruptible(Effect.map(transport.closed, counted.closed)))
       }
+      // The carrier's own, and not one of pulls: it needs no fiber for a chunk.
+      const forEach: Transport<E>["forEach"] = (f) =>
+        transport.forEach((chunk) => {
+          counted.look()
+          return f(chunk)
+        })
       return NetworkLayer.derive(transport, {
         pull: Effect.suspend(() => {
           counted.look()
           return transport.pull
         }),
-        // The carrier's own, and not one of pulls: it needs no fiber for a chunk.
-        forEach: (f) =>
-          transport.forEach((chunk) => {
-            counted.look()
-            return f(chunk)
-          }),
+        forEach,
         write: (bytes) => suspend(() => counted.write(lengthOf(bytes), transport.write(bytes))),
         writeAll: (chunks) =>
           suspend(() => {

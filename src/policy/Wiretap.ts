@@ -75,17 +75,18 @@ export const make = (tap: Tap) => <E>(transport: Transport<E>): Effect.Effect<Tr
   Effect.gen(function*() {
     const wire = new Wire(transport, tap, yield* Effect.clock)
     yield* Effect.forkDaemon(Effect.interruptible(Effect.map(transport.closed, wire.closed)))
+    // The carrier's own, and not one of pulls: it needs no fiber for a chunk.
+    const forEach: Transport<E>["forEach"] = (f) =>
+      Effect.zipLeft(
+        transport.forEach((chunk) => {
+          wire.read(chunk)
+          return f(chunk)
+        }),
+        Effect.sync(() => wire.ended("in"))
+      )
     return NetworkLayer.derive(transport, {
       pull: Effect.zipRight(wire.peek, transport.pull),
-      // The carrier's own, and not one of pulls: it needs no fiber for a chunk.
-      forEach: (f) =>
-        Effect.zipLeft(
-          transport.forEach((chunk) => {
-            wire.read(chunk)
-            return f(chunk)
-          }),
-          Effect.sync(() => wire.ended("in"))
-        ),
+      forEach,
       writeAll: (chunks) => wire.write(chunks),
       unsafeOffer: (bytes) => wire.offer(bytes),
       stats: () => {
