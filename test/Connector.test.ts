@@ -105,6 +105,15 @@ const racing = (answers: ReadonlyArray<readonly [host: string, answer: Answer]>,
     return { dialling: Effect.flatten(Fiber.join(dialling)), isOver: () => dialling.unsafePoll() !== null, seen, until }
   })
 
+/** What was seen of the attempts of a dial that succeeds. */
+const seenWith = (...[answers, options]: Parameters<typeof racing>) =>
+  Effect.gen(function*() {
+    const { dialling, seen, until } = yield* racing(answers, options)
+    yield* until(5000)
+    yield* dialling
+    return seen
+  })
+
 /** A Clock whose quarter of a second takes no time, and whose half a minute never comes. */
 const hasty = (): Clock.Clock => {
   const clock = Clock.make()
@@ -151,13 +160,11 @@ describe("the race", () => {
 
   it.scoped("starts the next attempt at once when the last one fails, and counts the delay from there", () =>
     Effect.gen(function*() {
-      const { dialling, seen, until } = yield* racing([
+      const seen = yield* seenWith([
         ["::1", ["refuses", 100]],
         ["127.0.0.1", "never"],
         ["::2", ["opens", 10]]
       ])
-      yield* until(1000)
-      yield* dialling
       assert.deepStrictEqual(seen, [
         "0 asks ::1",
         "100 asks 127.0.0.1",
@@ -169,29 +176,23 @@ describe("the race", () => {
 
   it.scoped("does not hurry when an earlier attempt fails than the last one", () =>
     Effect.gen(function*() {
-      const { dialling, seen, until } = yield* racing([
+      const seen = yield* seenWith([
         ["::1", ["refuses", 300]],
         ["127.0.0.1", "never"],
         ["::2", ["opens", 0]]
       ])
-      yield* until(1000)
-      yield* dialling
       assert.deepStrictEqual(seen.slice(0, 3), ["0 asks ::1", "250 asks 127.0.0.1", "500 asks ::2"])
     }))
 
   it.scoped("a connection of a later attempt does for all, and leaves no other", () =>
     Effect.gen(function*() {
-      const { dialling, seen, until } = yield* racing([["::1", "never"], ["127.0.0.1", ["opens", 20]]])
-      yield* until(1000)
-      yield* dialling
+      const seen = yield* seenWith([["::1", "never"], ["127.0.0.1", ["opens", 20]]])
       assert.deepStrictEqual(seen, ["0 asks ::1", "250 asks 127.0.0.1", "270 opened 127.0.0.1", "270 gives up ::1"])
     }))
 
   it.scoped("of two connections of one moment one is given, and the other one is aborted", () =>
     Effect.gen(function*() {
-      const { dialling, seen, until } = yield* racing([["::1", ["opens", 500]], ["127.0.0.1", ["opens", 250]]])
-      yield* until(1000)
-      yield* dialling
+      const seen = yield* seenWith([["::1", ["opens", 500]], ["127.0.0.1", ["opens", 250]]])
       const aborted = seen.filter((entry) => /gives up|aborts/.test(entry))
       assert.lengthOf(aborted, 1, seen.join("\n"))
     }))
@@ -214,9 +215,7 @@ describe("the race", () => {
 
   it.scoped("an attempt that succeeds when the next one is due ends it, whichever comes first", () =>
     Effect.gen(function*() {
-      const { dialling, seen, until } = yield* racing([["::1", ["opens", 250]], ["127.0.0.1", "never"]])
-      yield* until(1000)
-      yield* dialling
+      const seen = yield* seenWith([["::1", ["opens", 250]], ["127.0.0.1", "never"]])
       const after = seen.filter((entry) => entry.endsWith("127.0.0.1"))
       assert.include([[], ["250 asks 127.0.0.1", "250 gives up 127.0.0.1"]].map(String), String(after))
     }))
@@ -328,11 +327,9 @@ describe("the race", () => {
 
   it.scoped("with an infinite delay never has two attempts open", () =>
     Effect.gen(function*() {
-      const { dialling, seen, until } = yield* racing([["::1", ["refuses", 3000]], ["127.0.0.1", ["opens", 2000]]], {
+      const seen = yield* seenWith([["::1", ["refuses", 3000]], ["127.0.0.1", ["opens", 2000]]], {
         attemptDelay: Infinity
       })
-      yield* until(5000)
-      yield* dialling
       assert.deepStrictEqual(seen, ["0 asks ::1", "3000 asks 127.0.0.1", "5000 opened 127.0.0.1"])
     }))
 

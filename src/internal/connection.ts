@@ -312,6 +312,7 @@ export class Connection<F> {
     this.reading = false
     this.driver.stopReading()
     this.breathe(() => {
+      // A close under way has its deadline; without one, the carrier was let go of meanwhile.
       if (this.cancelTimer !== undefined) this.startReading()
     })
   }
