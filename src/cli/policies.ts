@@ -8,7 +8,6 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as fs from "node:fs"
-import { systemFailure } from "../ConnectionError.ts"
 import * as Deadline from "../policy/Deadline.ts"
 import * as IdleTimeout from "../policy/IdleTimeout.ts"
 import * as Throttle from "../policy/Throttle.ts"
@@ -31,10 +30,10 @@ export interface Options {
 export type Policy = (transport: Transport<Failure>) => Effect.Effect<Transport<Failure>, never, Scope.Scope>
 
 export class CaptureFailed extends Data.TaggedError("CaptureFailed")<
-  { readonly path: string; readonly code: string | undefined }
+  { readonly path: string; readonly reason: string }
 > {
   override get message() {
-    return `Cannot write the capture to ${this.path} (${this.code}). Does its directory exist, and is there room?`
+    return `Cannot write the capture to ${this.path} (${this.reason}).`
   }
 }
 
@@ -78,7 +77,7 @@ const throttle = (rate: number | undefined, total: Throttle.ThrottleOptions | un
 
 /** Written at once, so that a capture is whole whatever becomes of this process, and can be read while it grows. */
 const capture = (path: string, side: "client" | "server"): Effect.Effect<Wiretap.Tap, CaptureFailed, Scope.Scope> => {
-  const failed = (cause: unknown) => new CaptureFailed({ path, code: systemFailure(cause).code })
+  const failed = (cause: unknown) => new CaptureFailed({ path, reason: (cause as Error).message })
   return Effect.map(
     Effect.acquireRelease(
       Effect.try({ try: () => fs.openSync(path, "w"), catch: failed }),

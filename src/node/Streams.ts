@@ -69,13 +69,17 @@ export const fromReadable = <E, A = Uint8Array>(
   evaluate: LazyArg<Readable>,
   onError: (error: unknown) => E,
   options: {
-    /** How many bytes are read at a time: what is there. */
+    /** How many bytes are read at a time, a whole number: what is there. */
     readonly chunkSize?: number | undefined
     /** `true`. */
     readonly closeOnDone?: boolean | undefined
   } = {}
-): Stream.Stream<A, E> =>
-  Stream.fromChannel(Channel.acquireUseRelease(
+): Stream.Stream<A, E> => {
+  const { chunkSize } = options
+  if (chunkSize !== undefined && !(Number.isInteger(chunkSize) && chunkSize >= 1)) {
+    throw new RangeError(`chunkSize is a whole number, at least 1, not ${chunkSize}`)
+  }
+  return Stream.fromChannel(Channel.acquireUseRelease(
     Effect.sync(() => {
       const readable = evaluate()
       const watch = new Watch(readable, { readable: true, writable: false })
@@ -84,7 +88,7 @@ export const fromReadable = <E, A = Uint8Array>(
     }),
     ({ readable, watch }) => {
       const look: Effect.Effect<A | null, E> = Effect.suspend(() => {
-        const chunk = (options.chunkSize === undefined ? readable.read() : readable.read(options.chunkSize)) as A | null
+        const chunk = (chunkSize === undefined ? readable.read() : readable.read(chunkSize)) as A | null
         if (chunk !== null) return Exit.succeed(chunk)
         if (watch.over === undefined) return Effect.zipRight(watch.wait, look)
         return watch.over.error === undefined ? Exit.succeed(null) : Exit.fail(onError(watch.over.error))
@@ -98,6 +102,7 @@ export const fromReadable = <E, A = Uint8Array>(
         if (options.closeOnDone !== false) readable.destroy()
       })
   ))
+}
 
 /**
  * Writes into a Writable.

@@ -190,7 +190,7 @@ export const duplicate = rule("Duplicate")
 /**
  * Both ends of a connection get a reset: when so many bytes have passed in the direction that the rule is about
  * (`afterBytes: k`: exactly k bytes are delivered, also where some of them are lost first and sent again), or `after` so long
- * from its first packet, if the rule still holds then. With neither, at its next packet. (Toxiproxy: reset_peer.)
+ * from the first of its packets that the rule is about, those of the handshake among them, if the rule still holds then. With neither, at its next packet. (Toxiproxy: reset_peer.)
  *
  * @since 0.1.0
  * @category constructors

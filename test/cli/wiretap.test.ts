@@ -61,11 +61,19 @@ describe("--wiretap", () => {
       })
   )
 
-  it.scopedLive("that cannot be written exits 1", () =>
-    Effect.gen(function*() {
-      const program = yield* tool("echo", "tcp:0", "--wiretap", "/does/not/exist.pcapng")
-      assert.strictEqual((yield* program.ended).code, 1)
-      assert.match(program.stderr, /^CaptureFailed: .*\/does\/not\/exist\.pcapng \(ENOENT\).*\n$/)
-      assert.strictEqual(program.output, "")
-    }))
+  for (
+    const [path, reason] of [
+      ["/does/not/exist.pcapng", "ENOENT: no such file or directory"],
+      ["/", "EISDIR: illegal operation on a directory"]
+    ] as const
+  ) {
+    it.scopedLive(`that cannot be written exits 1, and says why: ${reason}`, () =>
+      Effect.gen(function*() {
+        const program = yield* tool("echo", "tcp:0", "--wiretap", path)
+        assert.strictEqual((yield* program.ended).code, 1)
+        assert.match(program.stderr, /^CaptureFailed: .*\n$/)
+        assert.include(program.stderr, `to ${path} (${reason}`)
+        assert.strictEqual(program.output, "")
+      }))
+  }
 })

@@ -56,6 +56,16 @@ describe("a Stream of a Readable", () => {
       assert.deepStrictEqual(Chunk.toReadonlyArray(Chunk.map(pieces, ({ length }) => length)), [4, 4, 2])
     }))
 
+  it("refuses to read no bytes at a time, which would never end", () => {
+    for (const chunkSize of [0, -1, 1.5, NaN]) {
+      assert.throws(
+        () => Streams.fromReadable(() => new PassThrough(), onError, { chunkSize }),
+        RangeError,
+        "chunkSize"
+      )
+    }
+  })
+
   it.live("reads no further than it is asked", () =>
     Effect.gen(function*() {
       let read = 0
