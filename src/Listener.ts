@@ -33,16 +33,16 @@ export const TypeId: unique symbol = Symbol.for("effect-transport/Listener")
 export type TypeId = typeof TypeId
 
 /**
- * An open listener.
+ * An open listener. `A` is the kind of its address: who listens on a `TcpAddress` can ask for the port.
  *
  * @since 0.1.0
  * @category models
  */
-export interface Listener {
+export interface Listener<out A extends Address.Address = Address.Address> {
   readonly [TypeId]: TypeId
 
   /** The address that is bound: the port is the real one, also where 0 was asked for. Still there after the close. */
-  readonly address: Address.Address
+  readonly address: A
 
   /**
    * The next connection, tied to the Scope. Suspends until there is one; nothing of it is read before its first pull.
@@ -111,11 +111,11 @@ export const isListener = (u: unknown): u is Listener => hasProperty(u, TypeId)
  * @since 0.1.0
  * @category constructors
  */
-export const make = (options: {
-  readonly address: Address.Address
+export const make = <A extends Address.Address>(options: {
+  readonly address: A
   readonly maxPending: number
   readonly stop: Effect.Effect<void>
-}): { readonly listener: Listener; readonly offer: (transport: Transport) => void } => {
+}): { readonly listener: Listener<A>; readonly offer: (transport: Transport) => void } => {
   const queue = new AcceptQueue<Transport>(options.maxPending)
   /** Those that were turned away, until nothing is left of them. */
   const leaving = new Set<Transport>()
@@ -158,7 +158,7 @@ export const make = (options: {
     )
   })
 
-  const listener: Listener & Printed = {
+  const listener: Listener<A> & Printed = {
     __proto__: printed,
     [TypeId]: TypeId,
     address: options.address,

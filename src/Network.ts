@@ -74,7 +74,10 @@ export interface ResolveOptions {
  * @category tags
  */
 export class Network extends Context.Tag("effect-transport/Network")<Network, {
-  readonly listen: (address: Address, options?: ListenOptions) => Effect.Effect<Listener, ListenError, Scope.Scope>
+  readonly listen: <A extends Address>(
+    address: A,
+    options?: ListenOptions
+  ) => Effect.Effect<Listener<A>, ListenError, Scope.Scope>
   readonly connect: (address: Address, options?: ConnectOptions) => Effect.Effect<Transport, ConnectError, Scope.Scope>
   readonly resolve: (
     host: string,
@@ -104,10 +107,10 @@ export class Network extends Context.Tag("effect-transport/Network")<Network, {
  * @since 0.1.0
  * @category accessors
  */
-export const listen = (
-  address: Address,
+export const listen = <A extends Address>(
+  address: A,
   options?: ListenOptions
-): Effect.Effect<Listener, ListenError, Scope.Scope | Network> =>
+): Effect.Effect<Listener<A>, ListenError, Scope.Scope | Network> =>
   Effect.flatMap(Network, (network) => network.listen(address, options))
 
 /**

@@ -295,7 +295,7 @@ const listening = new WeakMap<Listener, Tracer.Span>()
  * @since 0.1.0
  * @category combinators
  */
-export const listener = (listener: Listener): Effect.Effect<Listener> =>
+export const listener = <A extends Address>(listener: Listener<A>): Effect.Effect<Listener<A>> =>
   Effect.uninterruptible(Effect.gen(function*() {
     const { address } = listener
     const seen = yield* observer

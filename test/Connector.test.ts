@@ -635,7 +635,7 @@ describe("the operating system's network", () => {
   it.scopedLive("reaches localhost, whatever family its first address has", () =>
     Effect.gen(function*() {
       const listener = yield* Network.listen(Address.tcp("127.0.0.1", 0))
-      const port = (listener.address as Address.TcpAddress).port
+      const port = listener.address.port
       yield* exchange(Connector.make({ host: "localhost", port }), listener)
     }).pipe(Effect.provide(NodeNetwork.layer)))
 
@@ -651,7 +651,7 @@ describe("the operating system's network", () => {
   it.scopedLive("says where nobody listens", () =>
     Effect.gen(function*() {
       const { address } = yield* Effect.scoped(Network.listen(Address.tcp("127.0.0.1", 0)))
-      const port = (address as Address.TcpAddress).port
+      const port = address.port
       const error = yield* Effect.flip(Connector.make({ host: "127.0.0.1", port }).connect)
       assert.strictEqual(error._tag, "ConnectionRefused")
     }).pipe(Effect.provide(NodeNetwork.layer)))

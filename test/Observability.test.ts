@@ -75,7 +75,7 @@ const exchange = Effect.gen(function*() {
     Effect.zipRight(Effect.withSpan(Effect.void, "work"), echo(transport))
   )
   const server = yield* Effect.fork(Server.serve(listener, handler))
-  const { port } = listener.address as Address.TcpAddress
+  const { port } = listener.address
   const connector = Observability.connector(Connector.make({ host: "127.0.0.1", port }))
   yield* Effect.scoped(Effect.gen(function*() {
     const transport = yield* connector.connect

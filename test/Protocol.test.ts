@@ -71,7 +71,7 @@ describe("Protocol.handler", () => {
     Effect.gen(function*() {
       const listener = yield* Tcp.listen(Address.tcp("127.0.0.1", 0))
       yield* Effect.fork(Server.serve(listener, Protocol.handler(echo)))
-      const client = yield* Tcp.connect(listener.address as Address.TcpAddress)
+      const client = yield* Tcp.connect(listener.address)
       yield* client.write(ascii("hello"))
       assert.strictEqual(text(yield* Transport.readExactly(client, 5)), "hello")
     }))

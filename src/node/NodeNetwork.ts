@@ -32,6 +32,14 @@ const shortage = (): ConnectionError.SystemFailure | undefined => {
   }
 }
 
+/** Each kind of address gives a listener of that kind, which the compiler cannot follow. */
+const listen = (address: Address.Address, options?: Network.ListenOptions) =>
+  address._tag === "TcpAddress"
+    ? Tcp.listen(address, options)
+    : address._tag === "UnixAddress"
+    ? Unix.listen(address, options)
+    : unsupported(address)
+
 /** getaddrinfo(3), which heeds /etc/hosts and nsswitch.conf. It cannot be interrupted: its answer is ignored then. */
 const resolve: Network.Network["Type"]["resolve"] = (host, options = {}) => {
   const { family, port = 0 } = options
@@ -76,12 +84,7 @@ const resolve: Network.Network["Type"]["resolve"] = (host, options = {}) => {
  * @category layers
  */
 export const layer: Layer.Layer<Network.Network> = Layer.succeed(Network.Network, {
-  listen: (address, options) =>
-    address._tag === "TcpAddress"
-      ? Tcp.listen(address, options)
-      : address._tag === "UnixAddress"
-      ? Unix.listen(address, options)
-      : unsupported(address),
+  listen: listen as Network.Network["Type"]["listen"],
   connect: (address, options) =>
     address._tag === "TcpAddress"
       ? Tcp.connect(address, options)

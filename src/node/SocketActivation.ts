@@ -7,6 +7,7 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import cluster from "node:cluster"
+import type * as Address from "../Address.ts"
 import type { ListenError } from "../ConnectionError.ts"
 import type { Listener } from "../Listener.ts"
 import type { ListenOptions } from "../Network.ts"
@@ -21,7 +22,7 @@ import * as Tcp from "./Tcp.ts"
 export interface Activated {
   /** What the manager calls it (`FileDescriptorName=`, systemd.socket(5)): `unknown` if it has no name. */
   readonly name: string
-  readonly listener: Listener
+  readonly listener: Listener<Address.TcpAddress | Address.UnixAddress>
 }
 
 /** SD_LISTEN_FDS_START of sd_listen_fds(3). */

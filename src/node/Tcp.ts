@@ -45,7 +45,7 @@ const settings = (options: SocketOptions): SocketSettings => ({
 export const listen = (
   address: Address.TcpAddress,
   options: ListenOptions = {}
-): Effect.Effect<Listener, ListenError, Scope.Scope> =>
+): Effect.Effect<Listener<Address.TcpAddress>, ListenError, Scope.Scope> =>
   Effect.suspend(() =>
     server.listen({
       settings: settings(options),
@@ -65,10 +65,13 @@ export const listen = (
  * @since 0.1.0
  * @category constructors
  */
-export const adopt = (fd: number, options: ListenOptions = {}): Effect.Effect<Listener, ListenError, Scope.Scope> =>
+export const adopt = (
+  fd: number,
+  options: ListenOptions = {}
+): Effect.Effect<Listener<Address.TcpAddress | Address.UnixAddress>, ListenError, Scope.Scope> =>
   Effect.catchAll(
     Effect.suspend(() =>
-      server.listen({
+      server.listen<Address.TcpAddress | Address.UnixAddress>({
         settings: settings(options),
         listen: { fd },
         address: Address.unspecified("IPv4")

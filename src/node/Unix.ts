@@ -83,7 +83,7 @@ const attempt = <A>(address: Address.Address, run: () => A): Effect.Effect<A, Li
 export const listen = (
   address: Address.UnixAddress,
   options: ListenOptions = {}
-): Effect.Effect<Listener, ListenError, Scope.Scope> =>
+): Effect.Effect<Listener<Address.UnixAddress>, ListenError, Scope.Scope> =>
   Effect.zipRight(
     checkPath(address),
     Effect.suspend(() => {

@@ -403,12 +403,14 @@ const settingsOf = (options: Network.SocketOptions): Settings => ({
 })
 
 const networkOf = (simulation: Simulation, host: Host, clock: Clock.Clock): Network.Network["Type"] => ({
-  listen: (address, options = {}) =>
-    Effect.suspend(() =>
-      address._tag === "TcpAddress"
-        ? listen(host, clock, address, options)
-        : Effect.fail(ConnectionError.fromListenFailure(failure("EAFNOSUPPORT", "listen"), address))
-    ),
+  // Only TCP addresses give a listener, and of their kind, which the compiler cannot follow.
+  listen:
+    ((address: Address.Address, options: Network.ListenOptions = {}) =>
+      Effect.suspend(() =>
+        address._tag === "TcpAddress"
+          ? listen(host, clock, address, options)
+          : Effect.fail(ConnectionError.fromListenFailure(failure("EAFNOSUPPORT", "listen"), address))
+      )) as Network.Network["Type"]["listen"],
   connect: (address, options = {}) =>
     Effect.suspend(() =>
       address._tag === "TcpAddress"
@@ -447,7 +449,7 @@ const listen = (
   clock: Clock.Clock,
   address: Address.TcpAddress,
   options: Network.ListenOptions
-): Effect.Effect<Listener.Listener, ConnectionError.ListenError, Scope.Scope> =>
+): Effect.Effect<Listener.Listener<Address.TcpAddress>, ConnectionError.ListenError, Scope.Scope> =>
   Effect.uninterruptible(Effect.suspend(() => {
     const settings = settingsOf(options)
     const bound = host.listen(address, {

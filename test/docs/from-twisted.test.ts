@@ -89,7 +89,7 @@ const answering = (transport: Transport) =>
 const asking = Effect.gen(function*() {
   const listener = yield* Network.listen(Address.tcp("127.0.0.1", 0))
   yield* Server.make(listener, answering)
-  const { port } = listener.address as Address.TcpAddress
+  const { port } = listener.address
   const ask = yield* client(Connector.make({ host: "127.0.0.1", port }))
   for (const question of ["a", "b", "end", "c", "reset", "d"]) {
     const answer = yield* Effect.merge(Effect.mapError(ask(question), ({ _tag }) => _tag))

@@ -46,7 +46,7 @@ describe.skipIf(missing.length > 0)("curl (skipped: curl, openssl or python3 is 
             const [client, server] = yield* Effect.all([secured(accepted), Tcp.connect(upstream)])
             yield* Relay.run(client, server)
           }).pipe(Effect.catchTag("HandshakeFailed", () => Effect.void))))
-        const { port } = listener.address as Address.TcpAddress
+        const { port } = listener.address
         const url = `https://localhost:${port}/file`
         const options = ["--silent", "--show-error", "--fail", "--cacert", authority.root.files.certificate]
         const curl = yield* run("curl", [...options, "--write-out", "%{stderr}%{http_code} %{ssl_verify_result}", url])

@@ -15,7 +15,6 @@ import * as Stream from "effect/Stream"
 import * as http from "node:http"
 import * as https from "node:https"
 import type { Duplex as NodeDuplex } from "node:stream"
-import type * as Address from "../../src/Address.ts"
 import type { Connector } from "../../src/Connector.ts"
 import * as Connectors from "../../src/Connector.ts"
 import type { Listener } from "../../src/Listener.ts"
@@ -105,7 +104,7 @@ describe.each(Object.entries(carriers))("HttpServer and HttpClient over %s", (_,
       yield* Effect.forkScoped(serve(listener))
       const connector = listener.address._tag === "TcpAddress"
         ? Connectors.make({ host: listener.address.host, port: listener.address.port })
-        : Connectors.unix((listener.address as Address.UnixAddress).path)
+        : Connectors.unix(listener.address.path)
       return yield* Effect.provide(body(listener), client(connector))
     }).pipe(Effect.provide(NodeNetwork.layer))
 

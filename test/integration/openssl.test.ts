@@ -57,7 +57,7 @@ describe.skipIf(!has("openssl"))("openssl (skipped: openssl is not installed)", 
     const served = (args: ReadonlyArray<string>, options: Partial<Tls.ServerOptions> = {}) =>
       Effect.gen(function*() {
         const listener = yield* Tcp.listen(Address.tcp("127.0.0.1", 0))
-        const { port } = listener.address as Address.TcpAddress
+        const { port } = listener.address
         const verifying = ["-verify_return_error", "-verify_hostname", "localhost", "-servername", "localhost"]
         const program = yield* run("openssl", [
           "s_client",

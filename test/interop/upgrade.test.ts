@@ -133,7 +133,7 @@ describe("an HTTP request that is upgraded, as a transport", () => {
           server.emit("connection", duplex)
           return transport.closed
         }), { drainTimeout: 0 }))
-      yield* Effect.scoped(Effect.flatMap(connected((listener.address as Address.TcpAddress).port), added))
+      yield* Effect.scoped(Effect.flatMap(connected(listener.address.port), added))
     }).pipe(Effect.provide(NodeNetwork.layer)))
 
   it.scopedLive("is closed with 1000 when its handler is over, after what was written", () =>

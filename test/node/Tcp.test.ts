@@ -16,7 +16,7 @@ import { asNobody } from "../support/resources.ts"
 /** An address of the loopback at which nobody listens any more. */
 const vacant = Effect.map(
   Effect.scoped(Tcp.listen(Address.tcp("127.0.0.1", 0))),
-  ({ address }) => Peer.asTcp(address)
+  ({ address }) => address
 )
 
 /** A server that has stopped before it accepted anybody: beyond its backlog, a connect gets no answer. */
@@ -69,7 +69,7 @@ describe("a TCP connect", () => {
     Effect.gen(function*() {
       const listener = yield* Tcp.listen(Address.tcp("127.0.0.1", 0))
       const other = yield* Tcp.listen(Address.tcp("127.0.0.2", 0))
-      const error = yield* failure(Peer.asTcp(listener.address), Peer.asTcp(other.address))
+      const error = yield* failure(listener.address, other.address)
       assert.deepInclude(error, { _tag: "BindFailed", code: "EADDRINUSE" })
       assert.strictEqual((error as { readonly localAddress: unknown }).localAddress, other.address)
       assert.include(error.message, Address.format(other.address))
@@ -81,7 +81,7 @@ describe("a TCP connect", () => {
       const listener = yield* Tcp.listen(Address.tcp("127.0.0.1", 0))
       // Only bound, never dialled: a documentation address (RFC 5737).
       for (const port of [0, 40_000]) {
-        const error = yield* failure(Peer.asTcp(listener.address), Address.tcp("198.51.100.1", port))
+        const error = yield* failure(listener.address, Address.tcp("198.51.100.1", port))
         assert.deepInclude(error, { _tag: "BindFailed", code: "EADDRNOTAVAIL" })
       }
       assert.strictEqual(listener.stats().connected, 0)
@@ -90,7 +90,7 @@ describe("a TCP connect", () => {
   it.scopedLive("A2 from an address of the other family is BindFailed", () =>
     Effect.gen(function*() {
       const listener = yield* Tcp.listen(Address.tcp("127.0.0.1", 0))
-      const error = yield* failure(Peer.asTcp(listener.address), Address.tcp("::1", 0))
+      const error = yield* failure(listener.address, Address.tcp("::1", 0))
       assert.strictEqual(error._tag, "BindFailed")
     }))
 
@@ -132,7 +132,7 @@ describe("a TCP connect", () => {
       const other = yield* Tcp.listen(Address.tcp("127.0.0.2", 0))
       const before = yield* Peer.sockets
       for (let index = 0; index < 1000; index++) {
-        const error = yield* failure(address, index % 2 === 0 ? undefined : Peer.asTcp(other.address))
+        const error = yield* failure(address, index % 2 === 0 ? undefined : other.address)
         assert.strictEqual(error._tag, index % 2 === 0 ? "ConnectionRefused" : "BindFailed")
       }
       yield* Peer.eventually(() => Peer.openSockets() <= before)

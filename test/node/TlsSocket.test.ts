@@ -204,7 +204,7 @@ describe.skipIf(!has("openssl"))("TLS on sockets (skipped: openssl is not instal
       const subjects = new Set<string>()
       let handshakes = 0
       const once = Effect.scoped(Effect.gen(function*() {
-        const transport = yield* Effect.flatMap(Tcp.connect(listener.address as Address.TcpAddress), client)
+        const transport = yield* Effect.flatMap(Tcp.connect(listener.address), client)
         subjects.add(transport.tls.peerCertificates[0]!.subject)
         yield* transport.write(utf8("x"))
         assert.strictEqual((yield* transport.pull)!.length, 1)
@@ -229,7 +229,7 @@ describe.skipIf(!has("openssl"))("TLS on sockets (skipped: openssl is not instal
           Effect.flatMap(server(transport), ({ forEach, write }) =>
             forEach(write)), { drainTimeout: "1 minute" }))
       )
-      const transport = yield* Effect.flatMap(Tcp.connect(listener.address as Address.TcpAddress), client)
+      const transport = yield* Effect.flatMap(Tcp.connect(listener.address), client)
       yield* transport.write(utf8("x"))
       yield* transport.pull
       const stopped = yield* Effect.fork(Effect.zipRight(listener.close, Fiber.join(serving)))

@@ -1381,7 +1381,7 @@ describe("Server.serve", () => {
         yield* old.write("x")
         yield* Deferred.await(asked)
         yield* listener.close
-        const again = yield* Tcp.listen(listener.address as Address.TcpAddress)
+        const again = yield* Tcp.listen(listener.address)
         const successor = yield* Effect.fork(Server.serve(again, (transport) => transport.write(ascii("new"))))
         const young = yield* Peer.connect(again.address)
         assert.strictEqual(String(yield* young.readAll()), "new")

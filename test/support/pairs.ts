@@ -19,7 +19,7 @@ type Pair = readonly [Transport.Transport, Transport.Transport]
 export const tcpPair = (limits: Transport.Limits): Effect.Effect<Pair, unknown, Scope.Scope> =>
   Effect.gen(function*() {
     const listener = yield* Tcp.listen(Address.tcp("127.0.0.1", 0), limits)
-    const client = yield* Tcp.connect(listener.address as Address.TcpAddress, limits)
+    const client = yield* Tcp.connect(listener.address, limits)
     const server = yield* listener.accept
     yield* listener.close
     return [client, server]

@@ -216,7 +216,12 @@ export const free = (carrier: Carrier): Effect.Effect<Address.TcpAddress | Addre
     ? Effect.succeed(Address.tcp("127.0.0.1", 0))
     : Effect.map(directory, (directory) => Address.unix(path.join(directory, "s")))
 
-const own = (address: Address.Address, options?: ListenOptions) => {
+interface Own {
+  readonly listen: Effect.Effect<Listener, ListenError, Scope.Scope>
+  readonly connect: Effect.Effect<Transport, ConnectError, Scope.Scope>
+}
+
+const own = (address: Address.Address, options?: ListenOptions): Own => {
   if (address._tag === "TcpAddress") {
     return { listen: Tcp.listen(address, options), connect: Tcp.connect(address, options) }
   }
@@ -227,11 +232,17 @@ const own = (address: Address.Address, options?: ListenOptions) => {
 }
 
 /** The library listens. */
+export const listenOn = (
+  address: Address.Address,
+  options?: ListenOptions
+): Effect.Effect<Listener, ListenError, Scope.Scope> => Effect.suspend(() => own(address, options).listen)
+
+/** The same, where it is free to. */
 export const listener = (
   carrier: Carrier,
   options?: ListenOptions
 ): Effect.Effect<Listener, ListenError, Scope.Scope> =>
-  Effect.flatMap(free(carrier), (address) => own(address, options).listen)
+  Effect.flatMap(free(carrier), (address) => listenOn(address, options))
 
 /** The library dials. */
 export const dial = (

@@ -81,7 +81,7 @@ const same = (actual: Address.Address, expected: Address.Address) =>
   assert.isTrue(Equal.equals(actual, expected), `${Address.format(actual)} is not ${Address.format(expected)}`)
 
 /** A port that was free a moment ago. */
-const freePort = Effect.map(Effect.scoped(listen()), ({ address }) => portOf(address))
+const freePort = Effect.map(Effect.scoped(listen()), ({ address }) => address.port)
 
 const refusal = (
   attempt: Effect.Effect<unknown, ConnectError | ListenError, Scope.Scope | Network.Network>
@@ -176,7 +176,7 @@ describe("a failure to connect", () => {
       Effect.gen(function*() {
         const listener = yield* listen()
         const other = yield* listen()
-        const error = yield* refusal(Network.connect(listener.address, { localAddress: asTcp(other.address) }))
+        const error = yield* refusal(Network.connect(listener.address, { localAddress: other.address }))
         assert.deepInclude(failureOf(error), { tag: "BindFailed", code: "EADDRINUSE" })
         yield* connectTo(listener)
       })
@@ -268,25 +268,25 @@ describe("a failure to listen", () => {
   behaviour("all addresses overlap with one of them, whichever comes first", () =>
     Effect.gen(function*() {
       const specific = yield* listen()
-      assert.deepStrictEqual(yield* refused("0.0.0.0", portOf(specific.address)), inUse)
+      assert.deepStrictEqual(yield* refused("0.0.0.0", specific.address.port), inUse)
       const all = yield* Network.listen(Address.tcp("0.0.0.0", 0))
-      assert.deepStrictEqual(yield* refused("127.0.0.1", portOf(all.address)), inUse)
+      assert.deepStrictEqual(yield* refused("127.0.0.1", all.address.port), inUse)
     }))
 
   behaviour("all addresses of both families overlap with those of one", () =>
     Effect.gen(function*() {
       const { address } = yield* Network.listen(Address.tcp("::", 0))
       for (const host of ["0.0.0.0", "127.0.0.1", "::1", "::"]) {
-        assert.deepStrictEqual(yield* refused(host, portOf(address)), inUse, host)
+        assert.deepStrictEqual(yield* refused(host, address.port), inUse, host)
       }
       const four = yield* Network.listen(Address.tcp("0.0.0.0", 0))
-      assert.deepStrictEqual(yield* refused("::", portOf(four.address)), inUse)
+      assert.deepStrictEqual(yield* refused("::", four.address.port), inUse)
     }), ipv6)
 
   behaviour("with ipv6Only the families do not overlap", () =>
     Effect.gen(function*() {
       const six = yield* Network.listen(Address.tcp("::", 0), { ipv6Only: true })
-      const port = portOf(six.address)
+      const port = six.address.port
       yield* Network.listen(Address.tcp("0.0.0.0", port))
       assert.deepStrictEqual(yield* refused("::1", port, { ipv6Only: true }), inUse)
     }), ipv6)
@@ -296,7 +296,7 @@ describe("a failure to listen", () => {
     () =>
       Effect.gen(function*() {
         const one = yield* listen()
-        const port = portOf(one.address)
+        const port = one.address.port
         const two = yield* Network.listen(Address.tcp("127.0.0.2", port))
         yield* connectTo(two)
         yield* connectTo(one)
@@ -308,7 +308,7 @@ describe("a failure to listen", () => {
   behaviour("the loopbacks of both families have ports of their own", () =>
     Effect.gen(function*() {
       const four = yield* listen()
-      const six = yield* Network.listen(Address.tcp("::1", portOf(four.address)))
+      const six = yield* Network.listen(Address.tcp("::1", four.address.port))
       yield* connectTo(six)
       yield* connectTo(four)
     }), ipv6)
@@ -337,7 +337,7 @@ describe("addresses", () => {
     () =>
       Effect.gen(function*() {
         const listeners = yield* Effect.all(Array.from({ length: 20 }, () => listen()))
-        const ports = new Set(listeners.map(({ address }) => portOf(address)))
+        const ports = new Set(listeners.map(({ address }) => address.port))
         assert.strictEqual(ports.size, 20)
         assert.isFalse(ports.has(0))
         const { address, close } = listeners[0]!
@@ -372,7 +372,7 @@ describe("addresses", () => {
     Effect.gen(function*() {
       const { address } = yield* Network.listen(Address.tcp("127.0.0.2", 0))
       for (const host of ["127.0.0.1", "127.0.0.3"]) {
-        const error = yield* refusal(Network.connect(Address.tcp(host, portOf(address))))
+        const error = yield* refusal(Network.connect(Address.tcp(host, address.port)))
         assert.strictEqual(error._tag, "ConnectionRefused")
       }
     }))
@@ -383,10 +383,10 @@ describe("addresses", () => {
       Effect.gen(function*() {
         const listener = yield* Network.listen(Address.tcp("0.0.0.0", 0))
         for (const host of ["127.0.0.1", "127.0.0.9"]) {
-          const client = yield* Network.connect(Address.tcp(host, portOf(listener.address)))
+          const client = yield* Network.connect(Address.tcp(host, listener.address.port))
           const server = yield* listener.accept
           yield* aborted([client, server])
-          same(server.localAddress, Address.tcp(host, portOf(listener.address)))
+          same(server.localAddress, Address.tcp(host, listener.address.port))
           same(server.localAddress, client.remoteAddress)
         }
       })
@@ -395,7 +395,7 @@ describe("addresses", () => {
   behaviour("whoever dials no address gets the loopback", () =>
     Effect.gen(function*() {
       const listener = yield* listen()
-      const port = portOf(listener.address)
+      const port = listener.address.port
       const client = yield* Network.connect(Address.tcp("0.0.0.0", port))
       const server = yield* listener.accept
       yield* aborted([client, server])
@@ -407,7 +407,7 @@ describe("addresses", () => {
   behaviour("whoever dials no address of IPv6 gets its loopback", () =>
     Effect.gen(function*() {
       const listener = yield* Network.listen(Address.tcp("::1", 0))
-      const port = portOf(listener.address)
+      const port = listener.address.port
       const client = yield* Network.connect(Address.tcp("::", port))
       const server = yield* listener.accept
       yield* aborted([client, server])
@@ -421,7 +421,7 @@ describe("addresses", () => {
     () =>
       Effect.gen(function*() {
         const listener = yield* Network.listen(Address.tcp("::", 0))
-        const port = portOf(listener.address)
+        const port = listener.address.port
         for (const host of ["127.0.0.1", "::1"]) {
           const client = yield* Network.connect(Address.tcp(host, port))
           const server = yield* listener.accept
@@ -438,10 +438,10 @@ describe("addresses", () => {
     Effect.gen(function*() {
       const six = yield* Network.listen(Address.tcp("::", 0), { ipv6Only: true })
       const four = yield* Network.listen(Address.tcp("0.0.0.0", 0))
-      for (const address of [Address.tcp("127.0.0.1", portOf(six.address)), Address.tcp("::1", portOf(four.address))]) {
+      for (const address of [Address.tcp("127.0.0.1", six.address.port), Address.tcp("::1", four.address.port)]) {
         assert.strictEqual((yield* refusal(Network.connect(address)))._tag, "ConnectionRefused")
       }
-      yield* aborted([yield* Network.connect(Address.tcp("::1", portOf(six.address)))])
+      yield* aborted([yield* Network.connect(Address.tcp("::1", six.address.port))])
     }), ipv6)
 
   behaviour("a client comes from the address and port that it asks for", () =>

@@ -23,12 +23,12 @@ const acceptErrors = Metric.counter("effect_transport_accept_errors", {
   incremental: true
 })
 
-export interface Binding {
+export interface Binding<A extends Address.Address> {
   readonly settings: SocketSettings
   /** What node:net is told to listen on. */
   readonly listen: net.ListenOptions | { readonly fd: number }
   /** What stands in errors, and for a UNIX socket in `Listener.address`. */
-  readonly address: Address.Address
+  readonly address: A
   readonly ipv6Only?: boolean | undefined
   /** Runs once it listens, before anybody can connect. */
   readonly publish?: Effect.Effect<void, ListenError>
@@ -36,15 +36,17 @@ export interface Binding {
   readonly unbind?: Effect.Effect<void>
 }
 
-/** What was really bound; Node knows no name of a UNIX socket that it adopted. */
-const boundAddress = (server: net.Server, asked: Address.Address): Address.Address => {
+/** What was really bound, of the kind that was asked for; Node knows no name of a UNIX socket that it adopted. */
+const boundAddress = <A extends Address.Address>(server: net.Server, asked: A): A => nameOf(server, asked) as A
+
+const nameOf = (server: net.Server, asked: Address.Address): Address.Address => {
   const bound = server.address()
   if (bound !== null && typeof bound === "object") return Address.tcp(bound.address, bound.port)
   return asked._tag === "UnixAddress" ? asked : Address.unix(bound ?? "")
 }
 
 /** Binds and listens; interrupted or failed, nothing is left. */
-const bind = (server: net.Server, binding: Binding, backlog = 511): Effect.Effect<void, ListenError> =>
+const bind = (server: net.Server, binding: Binding<Address.Address>, backlog = 511): Effect.Effect<void, ListenError> =>
   Effect.async<void, ListenError>((resume) => {
     const onListening = () => {
       server.removeListener("error", onError)
@@ -65,10 +67,10 @@ const bind = (server: net.Server, binding: Binding, backlog = 511): Effect.Effec
   })
 
 /** The listener is closed with the Scope. */
-export const listen = (
-  binding: Binding,
+export const listen = <A extends Address.Address>(
+  binding: Binding<A>,
   options: ListenOptions
-): Effect.Effect<Listener.Listener, ListenError, Scope.Scope> =>
+): Effect.Effect<Listener.Listener<A>, ListenError, Scope.Scope> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
       const runtime = yield* Effect.runtime<never>()

@@ -66,7 +66,7 @@ const served = Effect.gen(function*() {
 
 const program = Effect.gen(function*() {
   const listener = yield* Tcp.listen(Address.tcp("127.0.0.1", 0))
-  process.send!((listener.address as Address.TcpAddress).port)
+  process.send!(listener.address.port)
   if (place === "memory") yield* Effect.replicateEffect(alone, 8)
   if (place === "served memory") yield* Effect.forkDaemon(served)
   return yield* Server.serve(listener, handler)

@@ -71,7 +71,7 @@ const serve = (handler: (transport: Transport) => Effect.Effect<void, unknown>) 
   const program = Effect.flatMap(
     Tcp.listen(Address.tcp("127.0.0.1", 0), { ...listenOptions, maxPending: 4096 }),
     (listener) => {
-      process.send!((listener.address as Address.TcpAddress).port)
+      process.send!(listener.address.port)
       return Server.serve(listener, handler)
     }
   )

@@ -18,7 +18,6 @@ import { syncBuiltinESMExports } from "node:module"
 import * as net from "node:net"
 import * as path from "node:path"
 import * as Address from "../../../src/Address.ts"
-import type { ListenOptions } from "../../../src/Network.ts"
 import type { Listener } from "../../../src/Listener.ts"
 import * as Tcp from "../../../src/node/Tcp.ts"
 import * as Unix from "../../../src/node/Unix.ts"
@@ -76,7 +75,7 @@ describe("listening", () => {
   it.scopedLive("E1 takes connections on its own interface only", () =>
     Effect.gen(function*() {
       const { address } = yield* Tcp.listen(Address.tcp("127.0.0.2", 0))
-      const { port } = Peer.asTcp(address)
+      const { port } = address
       const peer = yield* Peer.connect(Address.tcp("127.0.0.2", port))
       assert.isUndefined(peer.code)
       peer.destroy()
@@ -87,17 +86,12 @@ describe("listening", () => {
     }))
 
   for (const carrier of Peer.carriers) {
-    const listenOn = (address: Address.Address, options?: ListenOptions) =>
-      address._tag === "TcpAddress"
-        ? Tcp.listen(address, options)
-        : Unix.listen(address as Address.UnixAddress, options)
-
     it.scopedLive(`E3 can be stopped and started again on the same address (${carrier})`, () =>
       Effect.gen(function*() {
         let address: Address.Address = yield* Peer.free(carrier)
         for (let round = 0; round < 3; round++) {
           yield* Effect.scoped(Effect.gen(function*() {
-            const listener = yield* listenOn(address)
+            const listener = yield* Peer.listenOn(address)
             address = listener.address
             yield* serve(listener, echo)
             assert.strictEqual(yield* ask(yield* Peer.connect(address), "hello"), "hello")
@@ -115,7 +109,7 @@ describe("listening", () => {
         const peer = yield* Peer.connect(first.address)
         const transport = yield* first.accept
         yield* first.close
-        const second = yield* listenOn(first.address)
+        const second = yield* Peer.listenOn(first.address)
         assert.isTrue(Equal.equals(second.address, first.address))
         yield* transport.write(ascii("still here"))
         assert.strictEqual((yield* peer.readBytes(10)).toString(), "still here")
@@ -125,7 +119,7 @@ describe("listening", () => {
     it.scopedLive(`E7 an address in use fails with it and the code (${carrier})`, () =>
       Effect.gen(function*() {
         const { address } = yield* Peer.listener(carrier)
-        const error = yield* Effect.flip(Effect.scoped(listenOn(address)))
+        const error = yield* Effect.flip(Effect.scoped(Peer.listenOn(address)))
         assert.strictEqual(error._tag, "AddressInUse")
         if (error._tag !== "AddressInUse") return
         assert.isTrue(Equal.equals(error.address, address))
@@ -135,7 +129,10 @@ describe("listening", () => {
 
     it.scopedLive(`a connection beyond maxPending is ended without a reset, and counted (${carrier})`, () =>
       Effect.gen(function*() {
-        const listener = yield* Effect.flatMap(Peer.free(carrier), (address) => listenOn(address, { maxPending: 2 }))
+        const listener = yield* Effect.flatMap(
+          Peer.free(carrier),
+          (address) => Peer.listenOn(address, { maxPending: 2 })
+        )
         const peers = yield* Effect.forEach([0, 1, 2], () => Peer.connect(listener.address))
         const refused = peers[2]!
         refused.socket.write("request")
@@ -185,7 +182,7 @@ describe("listening", () => {
         const before = yield* Peer.sockets
         for (let index = 0; index < 50; index++) {
           const address = yield* Peer.free(carrier)
-          const fiber = Effect.runFork(Effect.scoped(Effect.zipRight(listenOn(address), Effect.never)))
+          const fiber = Effect.runFork(Effect.scoped(Effect.zipRight(Peer.listenOn(address), Effect.never)))
           for (let yields = 0; yields < index % 5; yields++) yield* Effect.yieldNow()
           fiber.unsafeInterruptAsFork(FiberId.none)
           yield* Fiber.await(fiber)
@@ -217,7 +214,7 @@ describe("listening", () => {
         Effect.gen(function*() {
           const listener = yield* Effect.flatMap(
             Peer.free(carrier),
-            (address) => listenOn(address, { maxPending: 500 })
+            (address) => Peer.listenOn(address, { maxPending: 500 })
           )
           const asking = yield* Effect.fork(Effect.forEach(
             Array.from({ length: 500 }, (_, index) => `client ${index}`),
@@ -399,10 +396,10 @@ describe("a failure to listen", () => {
       const live = yield* Unix.listen(Address.unix(path.join(directory, "live")))
       const tcp = yield* Tcp.listen(Address.tcp("127.0.0.1", 0))
       const ways: Array<readonly [string, Effect.Effect<Listener, { readonly _tag: string }, Scope.Scope>]> = [
-        ["AddressInUse", Tcp.listen(Peer.asTcp(tcp.address))],
+        ["AddressInUse", Tcp.listen(tcp.address)],
         ["AddressNotAvailable", Tcp.listen(foreign)],
-        ["AddressInUse", Unix.listen(live.address as Address.UnixAddress)],
-        ["AddressInUse", Unix.listen(live.address as Address.UnixAddress, { mode: 0o600 })],
+        ["AddressInUse", Unix.listen(live.address)],
+        ["AddressInUse", Unix.listen(live.address, { mode: 0o600 })],
         ["AddressInUse", Unix.listen(Address.unix(regular))],
         ["AddressInUse", Unix.listen(Address.unix(regular), { mode: 0o600 })],
         ["PathNotFound", Unix.listen(Address.unix(path.join(directory, "missing", "s")))],
