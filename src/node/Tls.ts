@@ -19,7 +19,7 @@ import type { AnyEnd } from "./internal/tlsLayer.ts"
 import { infos, layer } from "./internal/tlsLayer.ts"
 import { negotiated } from "./internal/tlsPeer.ts"
 import { servers } from "./internal/tlsServers.ts"
-import { rejected, untrusted } from "./internal/tlsVerification.ts"
+import { dnsNameOf, rejected, untrusted } from "./internal/tlsVerification.ts"
 import type { Certificate, Context, ContextSource } from "./TlsContext.ts"
 import { context } from "./TlsContext.ts"
 import type { TlsError, TlsFailed, TlsLost } from "./TlsError.ts"
@@ -71,9 +71,15 @@ export interface Info {
   readonly cipher: string
   /** The application protocol that was chosen (ALPN, RFC 7301); `undefined` for none. */
   readonly alpn: string | undefined
-  /** The name that the client has asked for (SNI, RFC 6066 §3); `undefined` for none. */
+  /**
+   * The name that the client has asked for (SNI, RFC 6066 §3); `undefined` for none, and at a server for a resumed session of
+   * version 1.2, of which OpenSSL does not tell it.
+   */
   readonly serverName: string | undefined
-  /** The peer's certificate first, then its issuers as far as they are known. Empty when it has shown none. */
+  /**
+   * The peer's certificate first, then its issuers as far as they are known; of a resumed session, those of the first
+   * connection. Empty when it has shown none.
+   */
   readonly peerCertificates: ReadonlyArray<Certificate>
   /** The peer's certificate was verified. `false` where none was asked for, or verification was not. */
   readonly authorized: boolean
@@ -213,7 +219,8 @@ export interface ServerOptions<E = never, R = never> extends Options {
   readonly context: ContextSource<E, R>
   /**
    * For clients that ask for this name; `undefined` for those that get `context`, as those do who ask for none. Interrupted
-   * when it takes as long as a whole handshake may.
+   * when it takes as long as a whole handshake may. Not asked for a session that is resumed; with `clientCertificate` none
+   * is, since each name has trust roots of its own.
    */
   readonly serverNames?: ((serverName: string) => Effect.Effect<Context | undefined>) | undefined
   /**
@@ -266,14 +273,15 @@ export const client: {
   const offered = options.session?.serverName === serverName && (unsafeNoVerification || options.session.authorized)
     ? options.session
     : undefined
-  const sent = serverName !== false && options.sendServerName !== false && net.isIP(serverName) === 0
+  const name = serverName === false ? "" : dnsNameOf(serverName)
+  const sent = options.sendServerName !== false && net.isIP(name) === 0
   return layer(options, (ends) => {
     let ticket: Uint8Array | undefined
     const begin = Effect.map(contextOf(options.context ?? noContext), ({ secureContext }) =>
       Handshake.connect(
         {
           secureContext,
-          ...(sent && { servername: serverName }),
+          ...(sent && { servername: name }),
           ...(options.alpn && { ALPNProtocols: [...options.alpn] }),
           ...(offered && { session: Buffer.from(offered.ticket) })
         },

@@ -197,8 +197,9 @@ export const context = (options: ContextOptions = {}): Effect.Effect<Context, In
       ...(identity && { cert: pem(identity.certificate), key: pem(identity.privateKey) }),
       ...(identity?.passphrase !== undefined && { passphrase: String(pem(identity.passphrase)) })
     }
-    // OpenSSL passes over what is no certificate.
-    const checkRoots = () => roots?.forEach((root) => new X509Certificate(root))
+    // OpenSSL passes over what is no certificate, and over all that comes behind it.
+    const checkRoots = () =>
+      roots?.forEach((root) => (String(root).match(certificates) ?? [""]).forEach((one) => new X509Certificate(one)))
     // It keeps a key of another kind for another certificate, which never comes.
     const checkKey = () => {
       if (identity === undefined) return
@@ -219,6 +220,9 @@ export const context = (options: ContextOptions = {}): Effect.Effect<Context, In
           invalid("ciphers")(cause)
     })
   })
+
+/** Those in a file, also one that is cut off. */
+const certificates = /-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----(?:[^]*?-----END [^-]*-----|[^]*$)/g
 
 const mismatch = Object.assign(new Error("The key is another certificate's"), {
   code: "ERR_OSSL_X509_KEY_VALUES_MISMATCH"
@@ -247,10 +251,13 @@ export const identityFromFiles = (paths: {
   readonly privateKey: string
   readonly passphrase?: string | Redacted.Redacted<string> | undefined
 }): Effect.Effect<Identity & { readonly certificate: Uint8Array }, InvalidCredentials> =>
-  Effect.all({
-    certificate: contentOf("certificate", paths.certificate),
-    privateKey: contentOf("privateKey", paths.privateKey),
-    passphrase: Effect.succeed(paths.passphrase)
+  Effect.gen(function*() {
+    const certificate = yield* contentOf("certificate", paths.certificate)
+    // A pipe (`<(…)`, /dev/stdin) can be read once.
+    const privateKey = paths.privateKey === paths.certificate
+      ? certificate
+      : yield* contentOf("privateKey", paths.privateKey)
+    return { certificate, privateKey, passphrase: paths.passphrase }
   })
 
 /**

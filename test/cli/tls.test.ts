@@ -6,7 +6,7 @@ import * as Endpoint from "../../src/Endpoint.ts"
 import type { Issued } from "../support/certificates.ts"
 import { Authority } from "../support/certificates.ts"
 import * as Peer from "../support/peer.ts"
-import { has, run, tool } from "../support/tool.ts"
+import { has, run, shell, tool } from "../support/tool.ts"
 
 const quoted = (text: string) => text.replaceAll(/[\\:]/g, "\\$&")
 
@@ -122,6 +122,12 @@ describe.skipIf(!has("openssl"))("tls: (skipped: openssl is not installed)", () 
         /^HostnameMismatch: .* not for 127\.0\.0\.1, but for DNS:example\.org\. .*serverName=NAME\.\n$/
       ],
       [
+        "a certificate that has its name in the CN only",
+        () => authority.issue("localhost"),
+        `:trustRoots=${quoted(roots)}:serverName=localhost`,
+        /^HostnameMismatch: .* not for localhost, but for no name\. .*subjectAltName.*\n$/
+      ],
+      [
         "a certificate that has expired",
         () => authority.issue("localhost", ["DNS:localhost"], -1),
         `:trustRoots=${quoted(roots)}:serverName=localhost`,
@@ -137,6 +143,20 @@ describe.skipIf(!has("openssl"))("tls: (skipped: openssl is not installed)", () 
           assert.strictEqual(cat.output, "")
         }))
     }
+
+    it.scopedLive("tells a server that asks for a certificate, and one that does not trust it, in version 1.3", () =>
+      Effect.gen(function*() {
+        const server = yield* sServer(localhost, "-tls1_3", "-Verify", "1", "-verify_return_error", "-CAfile", roots)
+        const here = `${server.replace("127.0.0.1", "localhost")}:trustRoots=${quoted(roots)}`
+        const nobody = yield* tool("cat", here)
+        assert.strictEqual((yield* nobody.ended).code, 1)
+        assert.match(nobody.stderr, /^TlsFailed: .*\(certificate_required\)\. .*certificate=FILE:privateKey=FILE\.\n$/)
+        const { certificate, privateKey } = new Authority("others").issue("stranger").files
+        const own = `:certificate=${quoted(certificate)}:privateKey=${quoted(privateKey)}`
+        const stranger = yield* tool("cat", `${here}${own}`)
+        assert.strictEqual((yield* stranger.ended).code, 1)
+        assert.match(stranger.stderr, /^TlsFailed: .*\(unknown_ca\)\. It does not trust the certificate .*\n$/)
+      }))
 
     it.scopedLive("takes an address for a name that is said", () =>
       Effect.gen(function*() {
@@ -175,6 +195,14 @@ describe.skipIf(!has("openssl"))("tls: (skipped: openssl is not installed)", () 
           assert.match(program.stderr, /^InvalidCredentialFile: The \w+ \/.* is no certificate in PEM.*\n$/)
           assert.strictEqual(program.output, "")
         }
+      }))
+
+    it.scopedLive("a key and its certificate come from one pipe", () =>
+      Effect.gen(function*() {
+        const { certificate, privateKey } = localhost.files
+        const server = yield* shell(`cat "${privateKey}" "${certificate}" | $tool echo tls:0:privateKey=/dev/stdin`)
+        yield* server.until(() => server.output.includes("\n") || server.stderr !== "")
+        assert.match(server.output, /^listening tls:/, server.stderr)
       }))
 
     it.scopedLive("a certificate that has expired is a warning", () =>

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Redacted from "effect/Redacted"
@@ -9,7 +10,7 @@ import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
-import { createPrivateKey, generateKeyPairSync } from "node:crypto"
+import { createPrivateKey, generateKeyPairSync, X509Certificate } from "node:crypto"
 import type { Socket } from "node:net"
 import type { ConnectionLost } from "../../src/ConnectionError.ts"
 import * as MemoryTransport from "../../src/memory/MemoryTransport.ts"
@@ -200,6 +201,16 @@ describe.skipIf(!has("openssl"))("TLS (skipped: openssl is not installed)", () =
         assert.isUndefined((yield* joined({ sendServerName: false }))[1].tls.serverName)
       }))
 
+    it.scopedLive("a certificate that has its name in the CN only", () =>
+      Effect.gen(function*() {
+        for (const names of [[], ["IP:127.0.0.1"]]) {
+          const context = yield* Tls.context({ identity: authority.issue("localhost", names) })
+          const [error] = yield* refused({}, { context })
+          const shown = names.map((name) => name.replace("IP", "IP Address"))
+          assert.deepInclude(error, { _tag: "HostnameMismatch", serverName: "localhost", names: shown })
+        }
+      }))
+
     it.scopedLive("a session of another server, or of one that was not verified", () =>
       Effect.gen(function*() {
         const right = server()
@@ -358,6 +369,67 @@ describe.skipIf(!has("openssl"))("TLS (skipped: openssl is not installed)", () =
           yield* Peer.echoes(resumed, there)
         }))
     }
+
+    for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const) {
+      const trustRoots = authority.root.certificate
+
+      /** Two connections with the same server; the second one offers the session of the first. */
+      const twice = (options: ServerOptions, first: string, second: string) =>
+        Effect.gen(function*() {
+          const context = yield* Tls.context({ identity: authority.issue("somebody"), trustRoots })
+          const right = server({
+            context: yield* Tls.context({ identity: localhost, trustRoots, maxVersion }),
+            clientCertificate: "required",
+            ...options
+          })
+          const pair = yield* memory
+          const [one, other] = yield* all(client({ context, serverName: first })(pair[0]), right(pair[1]))
+          yield* other.write(utf8("x"))
+          yield* one.pull
+          const session = { ...one.tls.session()!, serverName: second }
+          yield* all(one.close, other.close)
+          const again = yield* memory
+          return yield* all(
+            Effect.either(
+              client({ context, serverName: second, session, unsafeNoVerification: first !== second })(again[0])
+            ),
+            Effect.either(right(again[1]))
+          )
+        })
+
+      it.scopedLive(`a client's session up again, and knows whose it is, in ${maxVersion}`, () =>
+        Effect.gen(function*() {
+          const [, other] = yield* twice({}, "localhost", "localhost")
+          assert.isTrue(Either.isRight(other))
+          const { tls } = Either.getOrThrow(other)
+          assert.deepInclude(tls, { resumed: true, authorized: true })
+          assert.strictEqual(tls.peerCertificates[0]?.subject, "CN=somebody")
+        }))
+
+      it.scopedLive(`no session of one name for another one, which trusts others, in ${maxVersion}`, () =>
+        Effect.gen(function*() {
+          const others = new Authority("others")
+          const identity = authority.issue("inner", ["DNS:inner.example"])
+          const inner = yield* Tls.context({ identity, trustRoots: others.root.certificate, maxVersion })
+          const serverNames = (name: string) => Effect.succeed(name === "inner.example" ? inner : undefined)
+          const [, refusal] = yield* twice({ serverNames }, "localhost", "inner.example")
+          assert.strictEqual(Either.isLeft(refusal) && refusal.left._tag, "CertificateRejected")
+          const [, other] = yield* twice({ serverNames }, "localhost", "localhost")
+          assert.deepInclude(Either.getOrThrow(other).tls, { resumed: false, serverName: "localhost" })
+        }))
+    }
+
+    it.scopedLive("a name with a final dot, and one that is not ASCII", () =>
+      Effect.gen(function*() {
+        const [one, other] = yield* joined({ serverName: "localhost." })
+        assert.deepInclude(one.tls, { authorized: true, serverName: "localhost" })
+        assert.strictEqual(other.tls.serverName, "localhost")
+        const context = yield* Tls.context({ identity: authority.issue("books", ["DNS:xn--bcher-kva.example"]) })
+        const [, there] = yield* joined({ serverName: "bücher.example" }, { context })
+        assert.strictEqual(there.tls.serverName, "xn--bcher-kva.example")
+        const [error] = yield* refused({ serverName: "bûcher.example" }, { context })
+        assert.deepInclude(error, { _tag: "HostnameMismatch", serverName: "bûcher.example" })
+      }))
 
     it.scopedLive(
       "keys that are replaced 100 times under load, with no failed handshake",
@@ -794,6 +866,11 @@ describe.skipIf(!has("openssl"))("TLS (skipped: openssl is not installed)", () =
             { trustRoots: [certificate, privateKey] },
             `A trust root for TLS is no certificate ${notPem} CERTIFICATE-----.`
           ],
+          // Of which OpenSSL would make no trust at all.
+          [
+            { trustRoots: new X509Certificate(certificate).raw },
+            `A trust root for TLS is no certificate ${notPem} CERTIFICATE-----.`
+          ],
           [
             { ciphers: "ROT13" },
             "The list of ciphers for TLS has no cipher that OpenSSL knows, see openssl-ciphers(1)."
@@ -807,6 +884,10 @@ describe.skipIf(!has("openssl"))("TLS (skipped: openssl is not installed)", () =
         const broken = certificate.replace(/[^]{64}(?=\n-----END)/, "")
         const unread = yield* Effect.flip(Tls.context({ identity: { certificate: broken, privateKey } }))
         assert.match(unread.message, /^The certificate for TLS cannot be used: error:.+/)
+        const second = yield* Effect.flip(Tls.context({ trustRoots: `${certificate}${broken}${certificate}` }))
+        assert.match(second.message, /^A trust root for TLS cannot be used: error:.+/)
+        const cut = `${certificate}${certificate.slice(0, 200)}`
+        assert.deepInclude(yield* Effect.flip(Tls.context({ trustRoots: cut })), { part: "trustRoots" })
         assert.deepInclude(yield* Effect.flip(Tls.trustRootsFromFile("/")), { part: "trustRoots", code: "EISDIR" })
         const roots = yield* Tls.trustRootsFromFile(localhost.files.certificate)
         assert.strictEqual(Buffer.from(roots).toString(), localhost.certificate)

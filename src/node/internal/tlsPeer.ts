@@ -34,7 +34,8 @@ export const negotiated = (socket: TLSSocket, resumable?: Session): Info => ({
   cipher: socket.getCipher().standardName,
   alpn: socket.alpnProtocol || undefined,
   serverName: (socket as { readonly servername?: string | false | null }).servername || undefined,
-  peerCertificates: socket.isSessionReused() ? resumable?.peerCertificates ?? [] : chainOf(socket),
+  // A client's ticket has only the first of them in it.
+  peerCertificates: socket.isSessionReused() && resumable ? resumable.peerCertificates : chainOf(socket),
   authorized: socket.authorized,
   authorizationError: socket.authorizationError ? String(socket.authorizationError) : undefined,
   resumed: socket.isSessionReused(),

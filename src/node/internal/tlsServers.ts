@@ -6,6 +6,7 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Runtime from "effect/Runtime"
+import { constants } from "node:crypto"
 import * as tls from "node:tls"
 import type { Options, ServerOptions } from "../Tls.ts"
 import type { Context } from "../TlsContext.ts"
@@ -24,6 +25,9 @@ export const servers = ({ alpn, clientCertificate, serverNames, timeout }: AnyEn
       ...resolved,
       ...(alpn && { ALPNProtocols: [...alpn] }),
       ...(serverNames && { SNICallback: choosing(serverNames, timeout, runtime) }),
+      // OpenSSL resumes the session of one name under another one, without asking for the context of that: a client would be
+      // let in whom only the trust roots of the first one vouch for.
+      ...(serverNames && clientCertificate !== undefined && { secureOptions: constants.SSL_OP_NO_TICKET }),
       requestCert: clientCertificate !== undefined,
       rejectUnauthorized: clientCertificate === "required",
       // The deadline is this module's, by the Clock.

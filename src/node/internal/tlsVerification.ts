@@ -4,6 +4,7 @@
  * @internal
  */
 import * as tls from "node:tls"
+import { domainToASCII } from "node:url"
 import { systemFailure } from "../../ConnectionError.ts"
 import type { Transport } from "../../Transport.ts"
 import type { TlsError } from "../TlsError.ts"
@@ -22,6 +23,12 @@ export const untrusted = (socket: tls.TLSSocket, ends: Ends): CertificateRejecte
     chain: chainOf(socket)
   })
 
+/** As SNI (RFC 6066 §3) and certificates have it: in ASCII, and without the dot that makes it absolute. */
+export const dnsNameOf = (serverName: string): string => {
+  const ascii = /[^\x00-\x7f]/.test(serverName) ? domainToASCII(serverName) : ""
+  return (ascii || serverName).replace(/\.$/, "")
+}
+
 /** Who resumes a session shows no certificate: that of the session, which was verified, was offered for this name only. */
 export const rejected = (
   socket: tls.TLSSocket,
@@ -30,10 +37,14 @@ export const rejected = (
 ): CertificateRejected | HostnameMismatch | undefined => {
   const distrust = untrusted(socket, ends)
   if (distrust !== undefined || socket.isSessionReused()) return distrust
-  if (tls.checkServerIdentity(serverName, socket.getPeerCertificate(true)) === undefined) return undefined
+  if (isFor(dnsNameOf(serverName), socket.getPeerCertificate(true))) return undefined
   const chain = chainOf(socket)
   return new HostnameMismatch({ ...ends, serverName, names: chain[0]?.names ?? [], chain })
 }
+
+/** Without its common name, which Node takes for a DNS name where there is no other: RFC 9525 forbids that. */
+const isFor = (name: string, certificate: tls.PeerCertificate): boolean =>
+  tls.checkServerIdentity(name, { ...certificate, subject: { ...certificate.subject, CN: "" } }) === undefined
 
 /** OpenSSL's words for a peer that speaks only versions that this side does not. */
 const versionCodes = /^ERR_SSL_(UNSUPPORTED_PROTOCOL|NO_PROTOCOLS_AVAILABLE|VERSION_TOO_LOW|WRONG_SSL_VERSION)$/
