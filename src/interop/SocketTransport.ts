@@ -60,6 +60,8 @@ export class SocketOverflow extends Data.TaggedError("SocketOverflow")<{
  * - It cannot be paused: see `maxUnread`. It begins to receive when it is opened, and not with the first pull.
  * - A half-close only if `halfClose` says so; and once the peer has ended, a stock Socket cannot be written to.
  * - No reset: `abort` closes it. No `noDelay` and `keepAlive`. No addresses.
+ * - A WebSocket whose peer does not answer the close holds its descriptor for as long as it waits for that (30 seconds in `ws`),
+ *   also after `closed`.
  * - Each write of the transport is a message of a WebSocket; the borders of messages are not kept when reading.
  * - A WebSocket takes every write at once, and holds without a bound what its peer does not read: `write` never suspends.
  * - A WebSocket that breaks (code 1006) ends in order, unless its `closeCodeIsError` says otherwise.

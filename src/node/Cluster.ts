@@ -23,6 +23,7 @@ import * as os from "node:os"
 import { firstOf } from "../internal/firstOf.ts"
 import type { Scheduling } from "../internal/timers.ts"
 import { timersOf } from "../internal/timers.ts"
+import * as Activation from "./internal/activation.ts"
 import { backOff } from "./internal/backOff.ts"
 
 // -----------------------------------------------------------------------------
@@ -47,7 +48,7 @@ export interface Options {
   readonly startTimeout?: Duration.DurationInput | undefined
   /**
    * How long a worker that was asked to end has for it, before it is killed: 30 seconds. Its servers drain meanwhile. So long
-   * also has one whose program has failed, for what it has left open.
+   * also has one that a signal has ended or whose program has failed, for what it has left open.
    */
   readonly stopTimeout?: Duration.DurationInput | undefined
 }
@@ -88,13 +89,15 @@ export class WorkerFailed extends Data.TaggedError("WorkerFailed")<{
  *   servers drain, and what has not ended after `stopTimeout` is killed. Sent to a worker, they end just this one, with
  *   success. A second one is not caught.
  * - `restartSignal` to the primary replaces the workers one by one, by the file as it is by then: a new one is started, and
- *   when it listens as often as the old one did, the old one is asked to end. No connection is refused, and those that are
- *   open go on until their server has drained. A new worker that does not get so far is killed, and the restart given up.
- * - A worker that fails is started anew, see `retry`; but not when it was the last one that listened on the sockets of a
- *   service manager (`SocketActivation`), which are closed with it: then the manager has to start this process anew.
+ *   when it has come here and listens on as many addresses as the old one did, the old one is asked to end. No connection is
+ *   refused, and those that are open go on until their server has drained. A new worker that does not get so far is killed, and
+ *   the restart given up.
+ * - A worker that fails is started anew, see `retry`; but not when it was the last one that listened on a socket of a
+ *   service manager (`SocketActivation`), which is closed with it: then the manager has to start this process anew.
  *
  * A worker that once has no descriptor for a connection (`ulimit -n`) lives on, but Node hands it no other one: its primary
- * waits for an answer to the one that was lost. With `NODE_CLUSTER_SCHED_POLICY=none` workers accept by themselves, and go on.
+ * waits for an answer to the one that was lost. For the same reason a connection that was on its way to a worker that hung, and
+ * was killed, stays open without an answer. With `NODE_CLUSTER_SCHED_POLICY=none` workers accept by themselves, and go on.
  *
  * In the primary: suspends until all workers have ended, by the signals or with success. Fails with `WorkerFailed` when `retry`
  * gives up, or those sockets are lost. In a worker: gives what the program gives, and fails as it does, with the exit status
@@ -164,6 +167,8 @@ const worker = <A, E, R>(
 ): Effect.Effect<A | void, E, R> =>
   Effect.scoped(Effect.gen(function*() {
     const later: Scheduling["unsafeSchedule"] = timersOf(yield* Effect.clock).schedule
+    // A timer or a socket that it has left would keep the process alive, and nobody would know that it has ended.
+    const exitLater = () => later(Duration.toMillis(stopTimeout), () => process.exit(), true)
     const stopping = yield* Deferred.make<void>()
     const stop = () => Deferred.unsafeDone(stopping, Exit.void)
     // Otherwise the channel to the primary keeps the process alive.
@@ -173,14 +178,16 @@ const worker = <A, E, R>(
     yield* on("message", (message) => message === stopMessage ? stop() : undefined)
     // A terminal that goes sends it to all processes; a restart is the primary's affair.
     yield* on("SIGHUP", () => {})
-    yield* onEnd(stop)
+    yield* onEnd(() => {
+      exitLater()
+      stop()
+    })
     process.send!(readyMessage, () => {})
     const failing = Effect.onError(program, (cause) =>
       Effect.sync(() => {
         if (Cause.isInterruptedOnly(cause)) return
         process.exitCode = 1
-        // A timer or a socket that it has left would keep the process alive, and nobody would take its place.
-        later(Duration.toMillis(stopTimeout), () => process.exit(), true)
+        exitLater()
       }))
     return yield* firstOf(failing, Deferred.await(stopping))
   }))
@@ -192,39 +199,71 @@ const worker = <A, E, R>(
 /** One process, until it has ended. */
 class Worker {
   readonly ended = Deferred.unsafeMake<void, WorkerFailed>(FiberId.none)
-  /** On so many addresses. */
-  listening = 0
-  isOver = false
+  /** Until it has a successor, or has ended without one. */
+  readonly incumbency = Deferred.unsafeMake<Worker | undefined, WorkerFailed>(FiberId.none)
+  private exit: Exit.Exit<void, WorkerFailed> | undefined = undefined
+  private readonly addresses = new Set<string>()
   private isReady = false
   private isAsked = false
   private readonly child: Child
   private readonly alive: Set<Worker>
   private readonly watchers = new Set<() => void>()
 
-  constructor(alive: Set<Worker>, listens: () => void) {
+  constructor(alive: Set<Worker>) {
     this.child = cluster.fork()
     this.alive = alive.add(this)
-    this.child.on("listening", () => {
-      this.listening++
-      listens()
+    this.child.on("listening", (address) => {
+      // As a whole: a descriptor is part of it, too.
+      this.addresses.add(JSON.stringify(address))
       this.happened()
     })
     this.child.on("message", (message) => {
       if (message !== readyMessage) return
       this.isReady = true
       if (this.isAsked) this.ask()
+      this.happened()
     })
-    this.child.once("exit", (code, signal) => this.end(code, signal))
+    this.child.once("exit", (code, signal) => {
+      const end = () => this.end(code, signal)
+      // Its last messages may still be on their way, and Node lets go of its sockets when there are no more.
+      if (this.child.isConnected()) this.child.once("disconnect", end)
+      else end()
+    })
     // Of a process that could not be started, nothing else is heard.
     this.child.on("error", (cause) => this.child.process.pid === undefined ? this.end(null, null, cause) : undefined)
   }
 
+  get isOver(): boolean {
+    return this.exit !== undefined
+  }
+
+  get hasSucceeded(): boolean {
+    return this.exit !== undefined && Exit.isSuccess(this.exit)
+  }
+
+  /** On so many addresses: one that is listened on again counts once. */
+  get listening(): number {
+    return this.addresses.size
+  }
+
+  /** It has come to its program, and listens on so many addresses. */
+  has(listening: number): boolean {
+    return !this.isOver && this.isReady && this.listening >= listening
+  }
+
   private end(code: number | null, signal: string | null, cause?: unknown): void {
     const { pid } = this.child.process
-    this.isOver = true
+    const exit = code === 0 ? Exit.void : Exit.fail(new WorkerFailed({ pid, code, signal, cause }))
+    this.exit = exit
     this.alive.delete(this)
-    Deferred.unsafeDone(this.ended, code === 0 ? Exit.void : Exit.fail(new WorkerFailed({ pid, code, signal, cause })))
+    Deferred.unsafeDone(this.ended, exit)
+    Deferred.unsafeDone(this.incumbency, Exit.as(exit, undefined))
     this.happened()
+  }
+
+  /** From now on, its own end is nobody's concern. */
+  succeededBy(successor: Worker): void {
+    Deferred.unsafeDone(this.incumbency, Exit.succeed(successor))
   }
 
   /** To end. What cannot be sent is no matter: it ends already. */
@@ -237,11 +276,11 @@ class Worker {
     for (const look of this.watchers) look()
   }
 
-  /** Suspends until it listens on so many addresses, or has ended. */
+  /** Suspends until it has come to its program and listens on so many addresses, or has ended. */
   until(listening: number): Effect.Effect<void> {
     return Effect.async<void>((resume) => {
       const look = () => {
-        if (!this.isOver && this.listening < listening) return
+        if (!this.isOver && !this.has(listening)) return
         this.watchers.delete(look)
         resume(Effect.void)
       }
@@ -283,32 +322,30 @@ const primary = (options: Options): Effect.Effect<void, WorkerFailed> =>
     /** Each place has one worker, or waits for its time to have one. */
     const places: Array<Worker | undefined> = Array.from({ length: count }, () => undefined)
 
-    let hasListened = false
     /** node:cluster closes a socket with the last worker that listens on it, and nobody opens a service manager's again. */
-    const hasLostSockets = () =>
-      hasListened && process.env["LISTEN_PID"] === `${process.pid}` &&
-      !Array.from(alive).some(({ listening }) => listening > 0)
+    const passed = Activation.passed()
+    const hasLostSockets = () => Activation.isLost(passed)
 
     // What the system lacks for a process is told by an event (EMFILE) or thrown (ENOMEM).
     const start = Effect.try({
-      try: () => new Worker(alive, () => (hasListened = true)),
+      try: () => new Worker(alive),
       catch: (cause) => new WorkerFailed({ pid: undefined, code: null, signal: null, cause })
     })
 
     /** The worker of a place, and those that come in its stead, until one has ended by itself. */
-    const attend = (place: number, worker: Worker): Effect.Effect<void, WorkerFailed> =>
-      Effect.flatMap(Effect.exit(Deferred.await(worker.ended)), (exit) => {
-        const successor = places[place]
-        return successor === worker || successor === undefined ? exit : attend(place, successor)
-      })
+    const attend = (worker: Worker): Effect.Effect<void, WorkerFailed> =>
+      Effect.flatMap(
+        Deferred.await(worker.incumbency),
+        (successor) => successor === undefined ? Effect.void : attend(successor)
+      )
 
     const occupy = (place: number) =>
       Effect.suspend(() => {
         const present = places[place]
-        if (present !== undefined && !present.isOver) return attend(place, present)
+        if (present !== undefined && !present.isOver) return attend(present)
         return Effect.flatMap(start, (worker) => {
           places[place] = worker
-          return attend(place, worker)
+          return attend(worker)
         })
       }).pipe(
         Effect.tapError((failure) => Effect.logWarning(failure.message)),
@@ -330,13 +367,20 @@ const primary = (options: Options): Effect.Effect<void, WorkerFailed> =>
           return false
         }
         const worker = started.right
-        yield* Effect.timeoutOption(worker.until(old.listening), startTimeout)
-        if (worker.isOver || worker.listening < old.listening) {
+        const { listening } = old
+        yield* Effect.timeoutOption(worker.until(listening), startTimeout)
+        if (!worker.has(listening)) {
           yield* worker.kill
           return false
         }
         const replaced = places[place]!
+        // Nobody is to follow who has ended with success meanwhile.
+        if (replaced.hasSucceeded) {
+          yield* Effect.forkDaemon(worker.stop(stopTimeout))
+          return true
+        }
         places[place] = worker
+        replaced.succeededBy(worker)
         yield* Effect.forkDaemon(replaced.stop(stopTimeout))
         return true
       })
@@ -354,6 +398,8 @@ const primary = (options: Options): Effect.Effect<void, WorkerFailed> =>
     const over = yield* Deferred.make<void, WorkerFailed>()
     const restarts = yield* Queue.sliding<void>(1)
     yield* on(restartSignal, () => void Queue.unsafeOffer(restarts, undefined))
+    // For as long as workers end, too: a signal that comes in the midst of it, for another reason, would cut them off.
+    yield* onEnd(() => Deferred.unsafeDone(over, Exit.void))
     yield* Effect.addFinalizer(() =>
       Effect.suspend(() =>
         Effect.forEach(Array.from(alive), (worker) => worker.stop(stopTimeout), {
@@ -362,7 +408,6 @@ const primary = (options: Options): Effect.Effect<void, WorkerFailed> =>
         })
       )
     )
-    yield* onEnd(() => Deferred.unsafeDone(over, Exit.void))
     yield* Effect.forkScoped(Effect.forever(Effect.zipRight(Queue.take(restarts), restart)))
     const all = Effect.forEach(places.keys(), occupy, { concurrency: "unbounded", discard: true })
     yield* Effect.forkScoped(Effect.intoDeferred(all, over))

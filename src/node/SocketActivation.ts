@@ -11,6 +11,7 @@ import type * as Address from "../Address.ts"
 import type { ListenError } from "../ConnectionError.ts"
 import type { Listener } from "../Listener.ts"
 import type { ListenOptions } from "../Network.ts"
+import { countFor, firstDescriptor } from "./internal/activation.ts"
 import * as Tcp from "./Tcp.ts"
 
 /**
@@ -24,15 +25,6 @@ export interface Activated {
   readonly name: string
   readonly listener: Listener<Address.TcpAddress | Address.UnixAddress>
 }
-
-/** SD_LISTEN_FDS_START of sd_listen_fds(3). */
-const firstDescriptor = 3
-
-const isCount = (text: string | undefined): boolean => text !== undefined && /^[1-9]\d*$/.test(text)
-
-/** A worker of a cluster listens on descriptors of its primary. */
-const isForUs = (pid: string | undefined): boolean =>
-  pid === `${process.pid}` || (cluster.isWorker && pid === `${process.ppid}`)
 
 /**
  * The listeners that this process was started with, in the order of the manager's configuration: TCP and UNIX sockets. They
@@ -68,9 +60,9 @@ export const listeners = (
   options: ListenOptions = {}
 ): Effect.Effect<ReadonlyArray<Activated>, ListenError, Scope.Scope> =>
   Effect.suspend(() => {
-    const { LISTEN_FDNAMES, LISTEN_FDS, LISTEN_PID } = process.env
-    const names = LISTEN_FDNAMES?.split(":") ?? []
-    const count = isForUs(LISTEN_PID) && isCount(LISTEN_FDS) ? Number(LISTEN_FDS) : 0
+    const names = process.env["LISTEN_FDNAMES"]?.split(":") ?? []
+    // A worker of a cluster listens on descriptors of its primary.
+    const count = countFor(process.pid) || (cluster.isWorker ? countFor(process.ppid) : 0)
     // One by one: it may be any number, and the first that cannot listen is the end.
     return Effect.loop(0, {
       while: (index) => index < count,

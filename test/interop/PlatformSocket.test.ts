@@ -178,6 +178,20 @@ describe("run", () => {
       }
     }))
 
+  it.scopedLive("fails as a handler fails that a loss has cut off, also where input is waited for beside it", () =>
+    Effect.gen(function*() {
+      const { peer, transport } = yield* Peer.accepted("tcp", { highWaterMark: 1000 })
+      const socket = PlatformSocket.fromTransport(transport)
+      const write = yield* socket.writer
+      const bulk = Peer.pattern(8 * 1024 * 1024)
+      const running = yield* Effect.fork(readError(socket.run(() => Effect.zipRight(write(bulk), write(bulk)))))
+      yield* peer.write("x")
+      yield* Peer.eventually(() => transport.stats().writersWaiting === 1 && transport.stats().pulling)
+      peer.reset()
+      const [reason, cause] = yield* Fiber.join(running)
+      assert.deepStrictEqual([reason, (cause as { _tag: string })._tag], ["Write", "ConnectionReset"])
+    }))
+
   it.scoped("dies of what a handler throws", () =>
     Effect.gen(function*() {
       const { peer, socket } = yield* accepted()

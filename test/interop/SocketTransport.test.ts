@@ -4,9 +4,14 @@ import * as Socket from "@effect/platform/Socket"
 import type * as SocketServer from "@effect/platform/SocketServer"
 import { assert, describe, it } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
+import { Duplex } from "node:stream"
 import type { UnderlyingSink } from "node:stream/web"
 import * as Address from "../../src/Address.ts"
 import * as Framed from "../../src/framing/Framed.ts"
@@ -79,6 +84,38 @@ describe("a WebSocket as a transport", () => {
       assert.deepInclude(reason._tag === "Lost" ? reason.error : {}, { _tag: "SocketOverflow", limit: 100_000 })
     }))
 
+  it.scopedLive("holds many small messages as cheaply as a few large ones", () =>
+    Effect.gen(function*() {
+      const waiting: Array<unknown> = []
+      const gate = yield* Effect.makeLatch()
+      const messages = 100_000
+      const socket = Socket.Socket.of({
+        [Socket.TypeId]: Socket.TypeId,
+        // As a stock Socket does: it begins a handler for each message, and waits for none.
+        run: (handler, options) =>
+          Effect.zipRight(options?.onOpen ?? Effect.void, gate.await).pipe(
+            Effect.zipRight(Effect.sync(() => {
+              for (let message = 0; message < messages; message++) {
+                const effect = handler(Uint8Array.of(message))
+                if (effect !== undefined) waiting.push(effect)
+              }
+            })),
+            Effect.zipRight(Effect.never)
+          ),
+        runRaw: () => Effect.never,
+        writer: Effect.succeed(() => Effect.void)
+      })
+      const transport = yield* SocketTransport.fromSocket(socket)
+      yield* gate.open
+      const chunks: Array<Uint8Array> = []
+      while (transport.stats().bytesRead < messages || transport.stats().unread > 0) {
+        chunks.push((yield* transport.pull)!)
+      }
+      assert.isTrue(Buffer.concat(chunks).equals(Uint8Array.from({ length: messages }, (_, index) => index)))
+      assert.isBelow(chunks.length, 1000)
+      assert.isBelow(waiting.length, 2000)
+    }), 10_000)
+
   it.scopedLive("opens where nothing is interrupted, as in an HttpApp", () =>
     Effect.gen(function*() {
       const { client } = yield* webSockets
@@ -117,6 +154,53 @@ describe("a stock TCP socket as a transport", () => {
       assert.strictEqual((yield* Peer.readAll(transport)).toString(), "answer")
       yield* transport.closed
     }))
+})
+
+describe("a Socket that ends both directions at once, as a transport", () => {
+  const kinds = {
+    "a stock one": NodeSocket.makeNet,
+    "one of the library": (options: { readonly host: string; readonly port: number }) =>
+      Effect.provide(Socket.Socket, Layer.provide(PlatformSocket.layer(options), NodeNetwork.layer))
+  }
+  for (const [kind, make] of Object.entries(kinds)) {
+    for (const ending of ["closeWrite", "close"] as const) {
+      it.scopedLive(`${kind}: ${ending} is an end in order`, () =>
+        Effect.gen(function*() {
+          const { accept, address } = yield* Peer.listen(Address.tcp("127.0.0.1", 0))
+          const { host, port } = address as Address.TcpAddress
+          const transport = yield* SocketTransport.fromSocket(yield* make({ host, port }))
+          const peer = yield* accept
+          yield* transport.write(ascii("last"))
+          yield* transport.flush
+          const ended = yield* Effect.fork(transport[ending])
+          assert.strictEqual((yield* peer.readAll()).toString(), "last")
+          peer.end()
+          yield* Fiber.join(ended)
+          if (ending === "closeWrite") assert.isNull(yield* transport.pull)
+          assert.deepStrictEqual((yield* transport.closed)._tag, "Clean")
+        }), 3000)
+    }
+  }
+})
+
+describe("a Duplex of Node in a Socket, as a transport", () => {
+  it.scopedLive("is aborted without an error that nobody hears", () =>
+    Effect.gen(function*() {
+      const duplex = new Duplex({ read: () => {}, write: (_chunk, _encoding, done) => done() })
+      const unheard: Array<unknown> = []
+      const emit = duplex.emit.bind(duplex)
+      duplex.emit = (event: string, ...args: Array<unknown>) => {
+        if (event !== "error" || duplex.listenerCount(event) > 0) return emit(event, ...args)
+        unheard.push(args[0])
+        return false
+      }
+      const closed = yield* Deferred.make<void>()
+      duplex.once("close", () => Deferred.unsafeDone(closed, Exit.void))
+      const transport = yield* Effect.flatMap(NodeSocket.fromDuplex(Effect.succeed(duplex)), SocketTransport.fromSocket)
+      yield* transport.abort
+      yield* Deferred.await(closed)
+      assert.deepStrictEqual(unheard, [])
+    }), 3000)
 })
 
 describe("a Socket over a pair of streams as a transport", () => {

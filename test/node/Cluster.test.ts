@@ -10,6 +10,7 @@ import cluster from "node:cluster"
 import * as fs from "node:fs"
 import * as net from "node:net"
 import * as path from "node:path"
+import * as Address from "../../src/Address.ts"
 import * as ConnectionError from "../../src/ConnectionError.ts"
 import * as Cluster from "../../src/node/Cluster.ts"
 import * as Peer from "../support/peer.ts"
@@ -33,9 +34,9 @@ const started = (ordered: string, seconds = 60) =>
   })
 
 /** Two workers, which listen. */
-const clustered = (seconds?: number) =>
+const clustered = (seconds?: number, ordered = "") =>
   Effect.gen(function*() {
-    const cluster = yield* started("", seconds)
+    const cluster = yield* started(ordered, seconds)
     yield* cluster.listening(2)
     const port = Number(/^listening \S+:(\d+) /m.exec(cluster.program.output)![1])
     return { ...cluster, port }
@@ -87,6 +88,91 @@ describe("Cluster.run", () => {
       assert.lengthOf(pids, 4)
       assert.deepStrictEqual([...answers.keys()].filter((answer) => !pids.includes(answer)), [])
     }), 60_000)
+
+  it.scopedLive("starts a worker anew that has died while the one before still drains", () =>
+    Effect.gen(function*() {
+      const { listening, port, program, workers } = yield* clustered()
+      yield* Effect.fork(Effect.all([ask(port, "n"), ask(port, "n")], { concurrency: "unbounded" }))
+      yield* program.until(() => program.output.split("asked for nothing").length === 3)
+      const old = workers()
+      yield* Effect.sync(() => program.kill("SIGHUP"))
+      yield* program.until(() => program.output.includes("have been replaced"))
+      yield* Effect.sync(() => process.kill(workers()[2]!, "SIGKILL"))
+      yield* listening(5)
+      assert.deepStrictEqual(old.filter(isAlive), old)
+    }), 60_000)
+
+  it.scopedLive("does not replace a worker that ends with success meanwhile", () =>
+    Effect.gen(function*() {
+      const { listening, order, program, workers } = yield* clustered()
+      // It was started first, and is replaced first.
+      const first = Math.min(...workers())
+      yield* order("wait")
+      yield* Effect.sync(() => program.kill("SIGHUP"))
+      yield* program.until(() => /^\d+ waits$/m.test(program.output))
+      yield* Effect.sync(() => process.kill(first, "SIGTERM"))
+      yield* Peer.eventually(() => !isAlive(first))
+      yield* order("")
+      yield* listening(4)
+      yield* Peer.eventually(() => workers().filter(isAlive).length === 1)
+    }), 60_000)
+
+  it.scopedLive("replaces a worker that has listened on an address more than once", () =>
+    Effect.gen(function*() {
+      const { address } = yield* Effect.scoped(Peer.listen(Address.tcp("127.0.0.1", 0)))
+      const { port } = Peer.asTcp(address)
+      const { listening, order, program } = yield* clustered(2, `listen 3 ${port}`)
+      yield* order(`listen 1 ${port}`)
+      yield* Effect.sync(() => program.kill("SIGHUP"))
+      yield* program.until(() => program.output.includes("The workers have been replaced"))
+      yield* listening(4)
+    }), 60_000)
+
+  it.scopedLive(
+    "gives a restart up whose worker does not come to its program, also where none listens",
+    () =>
+      Effect.gen(function*() {
+        const { order, program } = yield* started("hang")
+        const hanging = () => [...program.output.matchAll(/^(\d+) hangs$/gm)].map(([, pid]) => Number(pid))
+        yield* program.until(() => hanging().length === 2)
+        yield* order("break")
+        yield* Effect.sync(() => program.kill("SIGHUP"))
+        yield* program.until(() => program.output.includes("the restart is given up"))
+        assert.lengthOf(hanging().filter(isAlive), 2)
+      }),
+    60_000
+  )
+
+  it.scopedLive(
+    "ends a worker by SIGTERM that leaves something open, after the time to end",
+    () =>
+      Effect.gen(function*() {
+        const { program, workers } = yield* clustered(0.1, "leave")
+        const [first, second] = workers()
+        yield* Effect.sync(() => process.kill(first!, "SIGTERM"))
+        yield* program.until(() => program.output.includes(`${first} ended: Success`))
+        yield* Peer.eventually(() => !isAlive(first!))
+        assert.isTrue(isAlive(second!))
+      }),
+    60_000
+  )
+
+  it.scopedLive(
+    "hears SIGINT also while it ends because it has failed, and cuts nothing off",
+    () =>
+      Effect.gen(function*() {
+        const { order, port, program, workers } = yield* clustered(2)
+        yield* Effect.fork(Effect.all([ask(port, "n"), ask(port, "n")], { concurrency: "unbounded" }))
+        yield* program.until(() => program.output.split("asked for nothing").length === 3)
+        yield* order("fail")
+        yield* Effect.sync(() => process.kill(workers()[0]!, "SIGKILL"))
+        yield* program.until(() => program.output.includes("drains"))
+        yield* Effect.sync(() => program.kill("SIGINT"))
+        assert.deepStrictEqual(yield* program.ended, { code: 0, signal: null })
+        assert.include(program.output, `${program.pid} ended: Failure`)
+      }),
+    60_000
+  )
 
   it.scopedLive("ends by SIGTERM when the last answer is given", () =>
     Effect.gen(function*() {

@@ -26,6 +26,7 @@ for line in sys.stdin:
     if child == 0:
         names = {"LISTEN_PID": {"own": str(os.getpid()), "manager": str(os.getppid())}.get(pid, pid), "LISTEN_FDS": "2", "LISTEN_FDNAMES": "web:"}
         os.execve(sys.argv[2], [*sys.argv[2:], form], {**os.environ, **names})
+    print("started", child, flush=True)
     print("ended", os.waitpid(child, 0)[1], flush=True)
 `
 
@@ -41,7 +42,7 @@ const manager = Effect.gen(function*() {
   return {
     program,
     addresses: [Address.tcp("127.0.0.1", Number(port())), unix] as const,
-    start: (form: "alone" | "single" | "cluster", pid = "own") =>
+    start: (form: "alone" | "single" | "slow" | "cluster", pid = "own") =>
       Effect.sync(() => program.child.stdin!.write(`${form} ${pid}\n`)),
     /** The processes that are ready, so many of them: what they are, and on how many sockets. */
     ready: (count: number) =>
@@ -106,6 +107,29 @@ describe.skipIf(!has("python3"))("SocketActivation.listeners (skipped: python3 i
         yield* start("alone")
         const [, next] = yield* ready(2)
         assert.strictEqual(String(yield* waiting.readAll()), `${next!.pid} web`)
+      }),
+    60_000
+  )
+
+  it.scopedLive(
+    "are lost with the last worker that listens, though the one before still drains",
+    () =>
+      Effect.gen(function*() {
+        const { addresses: [tcp], program, ready, start } = yield* manager
+        yield* start("slow")
+        yield* ready(1)
+        const served = yield* Peer.connect(tcp)
+        yield* served.readBytes(1)
+        const primary = Number(/^started (\d+)$/m.exec(program.output)![1])
+        yield* Effect.sync(() => process.kill(primary, "SIGHUP"))
+        const [old, young] = yield* ready(2)
+        yield* program.until(() => program.output.includes("have been replaced"))
+        yield* Effect.sync(() => process.kill(young!.pid, "SIGKILL"))
+        yield* program.until(() => program.output.includes("The sockets of the service manager are lost"))
+        assert.isTrue(process.kill(old!.pid, 0))
+        served.end()
+        yield* program.until(() => /^ended (?!0)/m.test(program.output))
+        assert.lengthOf(yield* ready(2), 2)
       }),
     60_000
   )

@@ -1,4 +1,7 @@
-/** Serves on the sockets that it was started with, by itself, in a single worker or in two, and answers by its number and their names. */
+/**
+ * Serves on the sockets that it was started with, by itself, in a single worker or in two, and answers by its number and their
+ * names. One that is `slow`, in a single worker, goes on with each connection until the peer has ended.
+ */
 import * as Effect from "effect/Effect"
 import * as Cluster from "../../src/node/Cluster.ts"
 import * as SocketActivation from "../../src/node/SocketActivation.ts"
@@ -8,8 +11,11 @@ const program = Effect.scoped(Effect.gen(function*() {
   const activated = yield* SocketActivation.listeners()
   yield* Effect.sync(() => console.log(`ready ${activated.length} ${process.pid}`))
   return yield* Server.serve(activated.map(({ listener }) => listener), (transport, listener) =>
-    transport.write(
-      new TextEncoder().encode(`${process.pid} ${activated.find((other) => other.listener === listener)!.name}`)
+    Effect.zipRight(
+      transport.write(
+        new TextEncoder().encode(`${process.pid} ${activated.find((other) => other.listener === listener)!.name}`)
+      ),
+      process.argv[2] === "slow" ? Effect.uninterruptible(transport.forEach(() => Effect.void)) : Effect.void
     ))
 }))
 

@@ -20,7 +20,8 @@ export class Unfinished<E, R> {
   private readonly runtime: Runtime.Runtime<R>
   private readonly max: number
   private readonly fibers = new Set<Fiber.RuntimeFiber<unknown, E>>()
-  private failure: Exit.Exit<void, E> | undefined = undefined
+  /** Of the first one that has failed. */
+  failure: Exit.Exit<void, E> | undefined = undefined
   private changed: (() => void) | undefined = undefined
   private fail: ((exit: Exit.Exit<void, E>) => void) | undefined = undefined
 
@@ -31,10 +32,6 @@ export class Unfinished<E, R> {
 
   get size(): number {
     return this.fibers.size
-  }
-
-  get hasFailed(): boolean {
-    return this.failure !== undefined
   }
 
   /** Starts one; what is to be waited for before the next. */
@@ -111,7 +108,8 @@ export const handling = <E, E2, E3, R>(
       return isDone(rest) ? Exit.void : start(rest)
     })
     const reading = Effect.zipRight(
-      Effect.mapError(read, (error) => unfinished.hasFailed ? error as E2 : lost(error as E)),
+      // A handler's comes before the loss: most often it is one that could not write any more.
+      Effect.catchAll(read, (error): Exit.Exit<void, E2 | E3> => unfinished.failure ?? Exit.fail(lost(error as E))),
       unfinished.over
     )
     return max > 1

@@ -11,6 +11,8 @@ import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import type { Driver, Events } from "../../Driver.ts"
 import { firstOf } from "../../internal/firstOf.ts"
+import * as Turn from "../../internal/turn.ts"
+import { Held } from "./held.ts"
 import { readError, writeError } from "./socketErrors.ts"
 
 export interface Options<F> {
@@ -24,6 +26,9 @@ export interface Options<F> {
 }
 
 type Failure<F> = F | Socket.SocketError
+
+/** Handlers that wait, for a Socket that waits for them. One that goes on after so many does not, and each costs a fiber. */
+const mostWaiting = 1024
 
 type Write = Effect.Effect.Success<Socket.Socket["writer"]>
 
@@ -39,6 +44,9 @@ export class SocketDriver<F> implements Driver {
   private over = false
   private wanted = false
   private unwanted = 0
+  private readonly held = new Held()
+  private waiting = 0
+  private ending = false
   private left = false
   /** Where handlers wait while nobody wants input: a Socket that waits for its handlers is held back so. */
   private readonly wants = Effect.unsafeMakeLatch(false)
@@ -69,6 +77,10 @@ export class SocketDriver<F> implements Driver {
   readonly startReading = (): void => {
     this.wanted = true
     this.unwanted = 0
+    this.passHeld()
+    // Enough of it for now, perhaps.
+    if (!this.wanted) return
+    this.waiting = 0
     this.wants.unsafeOpen()
   }
 
@@ -78,15 +90,27 @@ export class SocketDriver<F> implements Driver {
   }
 
   private readonly received = (bytes: Uint8Array): Effect.Effect<void> | undefined => {
-    if (!this.wanted) this.unwanted += bytes.length
-    if (this.unwanted > this.options.maxUnread) this.events.failed(this.options.overflow())
-    else this.events.received(bytes)
-    return this.wanted ? undefined : this.wants.await
+    if (this.wanted) this.events.received(bytes)
+    else this.hold(bytes)
+    return this.wanted || ++this.waiting > mostWaiting ? undefined : this.wants.await
+  }
+
+  private hold(bytes: Uint8Array): void {
+    this.unwanted += bytes.length
+    if (this.unwanted <= this.options.maxUnread) return this.held.push(bytes)
+    this.passHeld()
+    this.events.failed(this.options.overflow())
+  }
+
+  private passHeld(): void {
+    for (const bytes of this.held.take()) this.events.received(bytes)
   }
 
   /** The end of a Socket is that of both directions: one that still has its writer cannot write. */
   private readonly ended = (exit: Exit.Exit<void, Socket.SocketError>): void => {
     this.over = true
+    this.passHeld()
+    if (this.ending && isClose(exit)) return this.events.ended()
     if (Exit.isSuccess(exit)) {
       this.events.ended()
       // It would wait for another connection.
@@ -124,6 +148,7 @@ export class SocketDriver<F> implements Driver {
 
   /** Without a half-close the whole Socket ends, and `ended` tells. */
   readonly end = (): void => {
+    this.ending = true
     const end = this.over
       ? Effect.void
       : this.options.halfClose
@@ -150,13 +175,19 @@ export class SocketDriver<F> implements Driver {
   private leave(closing: Effect.Effect<void>): void {
     if (this.left) return
     this.left = true
-    // One step ahead: it may wait for ever, and what it does it has done by then.
-    const left = Effect.flatMap(Effect.zipLeft(Effect.fork(closing), Effect.yieldNow()), (closing) => {
+    // A turn ahead: it may wait for ever, and what it does it has done by then. A Duplex that it destroys tells of an error
+    // within that turn, which ends the process when nobody listens any more.
+    const left = Effect.flatMap(Effect.zipLeft(Effect.fork(closing), Turn.breath), (closing) => {
       const fibers = [this.writer, this.running, closing].filter((fiber) => fiber !== undefined)
       return Effect.zipRight(Fiber.interruptAll(fibers), Scope.close(this.writing, Exit.void))
     })
     this.options.fork(Effect.ensuring(left, Effect.sync(() => this.events.released())))
   }
 }
+
+/** As a Socket that is no WebSocket fails once this side has closed it in order. */
+const isClose = (exit: Exit.Exit<void, Socket.SocketError>): boolean =>
+  Exit.isFailure(exit) && Cause.isFailType(exit.cause) && exit.cause.error.reason === "Close" &&
+  exit.cause.error.code === 1000
 
 const gone = new Socket.SocketCloseError({ reason: "Close", code: 1000 })
