@@ -233,6 +233,38 @@ export type ConnectionLost =
   | PeerUnreachable
   | ConnectionFailed
 
+const losses: { readonly [Loss in ConnectionLost as Loss["_tag"]]: new(detail: LossDetail) => Loss } = {
+  ConnectionReset,
+  BrokenPipe,
+  ConnectionAborted,
+  ConnectionClosed,
+  ConnectionTimedOut,
+  CloseTimeout,
+  PeerUnreachable,
+  ConnectionFailed
+}
+
+/**
+ * Whether it is a loss, of whatever kind: for who reacts to all of them in the same way, with `Effect.catchIf` or as the
+ * `while` of a retry. A connect that fails with `ConnectionReset` has lost its connection, too: its `phase` is `connecting`.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as ConnectionError from "effect-transport/ConnectionError"
+ * import type { Transport } from "effect-transport/Transport"
+ *
+ * // An echo to which it makes no difference how its peer leaves.
+ * export const echo = (transport: Transport) =>
+ *   Effect.catchIf(transport.forEach(transport.write), ConnectionError.isConnectionLost, () => Effect.void)
+ * ```
+ *
+ * @since 0.1.0
+ * @category connection lost
+ */
+export const isConnectionLost = (u: unknown): u is ConnectionLost =>
+  Object.values(losses).some((Loss) => u instanceof Loss)
+
 /**
  * A write after this side ended its writing, by `closeWrite`, `close` or the Scope. Nothing of it was accepted; reading
  * is not affected.

@@ -12,6 +12,8 @@ import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import { dual } from "effect/Function"
 import * as Option from "effect/Option"
+import type { Pipeable } from "effect/Pipeable"
+import { pipeArguments } from "effect/Pipeable"
 import { hasProperty } from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import * as Address from "./Address.ts"
@@ -41,7 +43,7 @@ export type TypeId = typeof TypeId
  * @since 0.1.0
  * @category models
  */
-export interface Connector<out E = ConnectionError.ConnectionLost, out Err = never> {
+export interface Connector<out E = ConnectionError.ConnectionLost, out Err = never> extends Pipeable {
   readonly [TypeId]: TypeId
 
   /** What is dialled, as `Endpoint.format` writes it where that is possible: for logs and errors. */
@@ -203,7 +205,7 @@ export const layered: {
         }))
     })
   )
-  return { [TypeId]: TypeId, target, timeout, connect: withOwnScope(dial) }
+  return connectorOf({ target, timeout, connect: withOwnScope(dial) })
 })
 
 // -----------------------------------------------------------------------------
@@ -217,6 +219,16 @@ const defaultAttemptDelay = Duration.millis(250)
 
 /** In milliseconds: RFC 8305 §8 forbids less. */
 const leastAttemptDelay = 10
+
+const connectorOf = <E, Err = never>(
+  members: Pick<Connector<E, Err>, "target" | "timeout" | "connect">
+): Connector<E, Err> => ({
+  ...members,
+  [TypeId]: TypeId,
+  pipe() {
+    return pipeArguments(this, arguments)
+  }
+})
 
 type Dial<A, Err = never> = Effect.Effect<A, ConnectionError.ConnectError | Err, Scope.Scope | Network.Network>
 
@@ -239,7 +251,7 @@ const dialling = (
       })
     })
   )
-  return { [TypeId]: TypeId, target, timeout: duration, connect: withOwnScope(dial) }
+  return connectorOf<ConnectionError.ConnectionLost>({ target, timeout: duration, connect: withOwnScope(dial) })
 }
 
 /** The families in turn (RFC 8305 §4): a network without one of them costs one delay, however many addresses it has. */

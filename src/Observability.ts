@@ -347,11 +347,11 @@ export const listener = <A extends Address>(listener: Listener<A>): Effect.Effec
  * @since 0.1.0
  * @category combinators
  */
-export const handler = <A, E, R, E1 = ConnectionLost>(
-  handler: (transport: Transport<E1>, listener: Listener) => Effect.Effect<A, E, R>
-): Effect.Effect<(transport: Transport<E1>, listener?: Listener) => Effect.Effect<A, E, R>> =>
+export const handler = <A, E, R, E1 = ConnectionLost, L extends Listener = Listener>(
+  handler: (transport: Transport<E1>, listener: L) => Effect.Effect<A, E, R>
+): Effect.Effect<(transport: Transport<E1>, listener?: L) => Effect.Effect<A, E, R>> =>
   Effect.map(observer, (seen) => {
-    const given = handler as (transport: Transport<E1>, listener?: Listener) => Effect.Effect<A, E, R>
+    const given = handler as (transport: Transport<E1>, listener?: L) => Effect.Effect<A, E, R>
     if (seen === undefined) return given
     return (transport, listener) => handled(seen, transport, listener, Effect.suspend(() => given(transport, listener)))
   })

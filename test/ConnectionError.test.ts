@@ -327,3 +327,39 @@ describe("every error", () => {
     assert.strictEqual(message, "Cannot listen on 192.0.2.7:80 (listen EINVAL).")
   })
 })
+
+describe("isConnectionLost", () => {
+  const detail: ConnectionError.LossDetail = {
+    ...counts,
+    side: "peer",
+    code: undefined,
+    syscall: undefined,
+    cause: undefined
+  }
+  const classes = {
+    ConnectionReset: ConnectionError.ConnectionReset,
+    BrokenPipe: ConnectionError.BrokenPipe,
+    ConnectionAborted: ConnectionError.ConnectionAborted,
+    ConnectionClosed: ConnectionError.ConnectionClosed,
+    ConnectionTimedOut: ConnectionError.ConnectionTimedOut,
+    CloseTimeout: ConnectionError.CloseTimeout,
+    PeerUnreachable: ConnectionError.PeerUnreachable,
+    ConnectionFailed: ConnectionError.ConnectionFailed
+  } satisfies Record<ConnectionError.ConnectionLost["_tag"], unknown>
+
+  for (const [tag, Loss] of Object.entries(classes)) {
+    it(`is true of ${tag}`, () => assert.isTrue(ConnectionError.isConnectionLost(new Loss(detail))))
+  }
+
+  it("is false of what is no loss, also if it looks like one", () => {
+    const { WriteAfterEnd, fromConnectFailure, isConnectionLost } = ConnectionError
+    assert.isFalse(isConnectionLost(new WriteAfterEnd({ localAddress: local, remoteAddress: remote })))
+    assert.isFalse(
+      isConnectionLost(
+        fromConnectFailure(failure("ECONNREFUSED", "connect"), { address: remote, localAddress: undefined })
+      )
+    )
+    assert.isFalse(isConnectionLost({ _tag: "ConnectionReset", ...detail }))
+    assert.isFalse(isConnectionLost(undefined))
+  })
+})

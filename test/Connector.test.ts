@@ -6,6 +6,7 @@ import * as Endpoint from "../src/Endpoint.ts"
 import * as MemoryTransport from "../src/memory/MemoryTransport.ts"
 import * as Network from "../src/Network.ts"
 import * as NodeNetwork from "../src/node/NodeNetwork.ts"
+import * as Observability from "../src/Observability.ts"
 import * as IdleTimeout from "../src/policy/IdleTimeout.ts"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -571,6 +572,19 @@ describe("descriptions", () => {
       endpoints.map((description) => Duration.toMillis(connectorOf(description, { timeout: "2 seconds" }).timeout)),
       [500, 500, 2000, 2000]
     )
+  })
+})
+
+describe("pipe", () => {
+  it("goes on with what is made of a connector", () => {
+    const connector = Connector.make({ host: "localhost", port: 80 })
+    const guarded = connector.pipe(
+      Connector.layered(IdleTimeout.make({ duration: "1 second" })),
+      Observability.connector,
+      Connector.layered(IdleTimeout.make({ duration: "2 seconds" }))
+    )
+    assert.strictEqual(guarded.pipe(Connector.isConnector), true)
+    assert.strictEqual(Observability.connector(guarded).pipe(({ target }) => target), connector.target)
   })
 })
 

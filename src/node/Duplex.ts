@@ -107,6 +107,32 @@ const ended: SystemFailure = { code: "EPIPE", syscall: "write", cause: undefined
  * A stream in object mode, one that reads text (`setEncoding`), or one that is destroyed already, is a bug in the caller and
  * dies.
  *
+ * A readable and a writable are made one by Node's `Duplex.from`: the standard streams of this process, or of a child.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as Duplex from "effect-transport/node/Duplex"
+ * import { spawn } from "node:child_process"
+ * import * as stream from "node:stream"
+ *
+ * // A child process, which is killed if it is there still when the Scope ends.
+ * export const child = (command: string) =>
+ *   Effect.gen(function*() {
+ *     const { stdin, stdout } = yield* Effect.acquireRelease(
+ *       Effect.async<ReturnType<typeof start>, Error>((resume) => {
+ *         const process = start(command)
+ *         process.once("error", (error) => resume(Effect.fail(error)))
+ *         process.once("spawn", () => resume(Effect.succeed(process)))
+ *       }),
+ *       (process) => Effect.sync(() => process.kill())
+ *     )
+ *     return yield* Duplex.from(stream.Duplex.from({ readable: stdout, writable: stdin }))
+ *   })
+ *
+ * const start = (command: string) => spawn(command, { stdio: ["pipe", "pipe", "inherit"] })
+ * ```
+ *
  * @since 0.1.0
  * @category constructors
  */

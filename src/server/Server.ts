@@ -165,13 +165,13 @@ export type Phase =
   | { readonly _tag: "Closed"; readonly report: ServerReport }
 
 /**
- * A server that runs: to watch it, to change its limits, to end it.
+ * A server that runs: to watch it, to change its limits, to end it. `L` is the kind of its listeners.
  *
  * @since 0.1.0
  * @category models
  */
-export interface Server {
-  readonly listeners: ReadonlyArray<Listener>
+export interface Server<out L extends Listener = Listener> {
+  readonly listeners: ReadonlyArray<L>
 
   /** Where it is in its life: now, and each change from now on. The stream ends with `Closed`. */
   readonly phase: Subscribable.Subscribable<Phase>
@@ -314,9 +314,9 @@ export class SlowConsumer extends Data.TaggedError("SlowConsumer")<{
  * @since 0.1.0
  * @category serving
  */
-export const serve = <E, R>(
-  listeners: Listener | ReadonlyArray<Listener>,
-  handler: (transport: Transport, listener: Listener) => Effect.Effect<unknown, E, R>,
+export const serve = <E, R, L extends Listener>(
+  listeners: L | ReadonlyArray<L>,
+  handler: (transport: Transport, listener: L) => Effect.Effect<unknown, E, R>,
   options: ServeOptions = {}
 ): Effect.Effect<ServerReport, never, Exclude<R, Scope.Scope | Server>> =>
   Effect.uninterruptibleMask((restore) =>
@@ -350,19 +350,19 @@ export const serve = <E, R>(
  * @since 0.1.0
  * @category constructors
  */
-export const make = <E, R>(
-  listeners: Listener | ReadonlyArray<Listener>,
-  handler: (transport: Transport, listener: Listener) => Effect.Effect<unknown, E, R>,
+export const make = <E, R, L extends Listener>(
+  listeners: L | ReadonlyArray<L>,
+  handler: (transport: Transport, listener: L) => Effect.Effect<unknown, E, R>,
   options: ServeOptions = {}
-): Effect.Effect<Server, never, Exclude<R, Scope.Scope | Server> | Scope.Scope> =>
+): Effect.Effect<Server<L>, never, Exclude<R, Scope.Scope | Server> | Scope.Scope> =>
   Effect.acquireRelease(begin(listeners, handler, options), (server) => server.drain())
 
 /** It ends by `drain`, or with its listeners. To be run in an uninterruptible region. */
-const begin = <E, R>(
-  listeners: Listener | ReadonlyArray<Listener>,
-  handler: (transport: Transport, listener: Listener) => Effect.Effect<unknown, E, R>,
+const begin = <E, R, L extends Listener>(
+  listeners: L | ReadonlyArray<L>,
+  handler: (transport: Transport, listener: L) => Effect.Effect<unknown, E, R>,
   options: ServeOptions
-): Effect.Effect<Server, never, Exclude<R, Scope.Scope | Server>> =>
+): Effect.Effect<Server<L>, never, Exclude<R, Scope.Scope | Server>> =>
   inTurn(Effect.gen(function*() {
     const limits = checked(options)
     const server = new Serving({
@@ -433,8 +433,8 @@ const looksIdle = (transport: Transport, now: number): boolean => {
   return pulling && unread === 0 && buffered === 0 && (bytesRead + bytesWritten > 0 || now - lastRead >= arrivalTime)
 }
 
-class Serving extends Inspectable.Class implements Server {
-  readonly listeners: ReadonlyArray<Listener>
+class Serving<L extends Listener> extends Inspectable.Class implements Server<L> {
+  readonly listeners: ReadonlyArray<L>
   readonly phase: Subscribable.Subscribable<Phase>
   private readonly current: SubscriptionRef.SubscriptionRef<Phase>
   private readonly stopping = Deferred.unsafeMake<void>(FiberId.none)
@@ -460,8 +460,8 @@ class Serving extends Inspectable.Class implements Server {
   private wake: (() => void) | undefined = undefined
 
   constructor({ clock, handler, limits, listeners, options, phase, runtime }: {
-    readonly listeners: ReadonlyArray<Listener>
-    readonly handler: Handler
+    readonly listeners: ReadonlyArray<L>
+    readonly handler: (transport: Transport, listener: L) => ReturnType<Handler>
     readonly options: ServeOptions
     readonly limits: ReturnType<typeof checked>
     readonly clock: Clock.Clock
@@ -485,13 +485,15 @@ class Serving extends Inspectable.Class implements Server {
     this.budget = new Budget(this.connections, this.timers, this.evict)
     this.budget.set(limits.maxBuffered)
     const shared = {
-      handler,
       connections: this.connections,
       runtime: Runtime.make({ context: Context.add(context, Server, this), fiberRefs, runtimeFlags }),
       onEnd: options.onEnd,
       now: this.timers.now
     }
-    this.doors = listeners.map((listener) => new Door(listener, new Life({ ...shared, listener }), this.ready))
+    this.doors = listeners.map((listener) => {
+      const life = new Life({ ...shared, listener, handler: (transport) => handler(transport, listener) })
+      return new Door(listener, life, this.ready)
+    })
   }
 
   // --- accepting ---------------------------------------------------------------

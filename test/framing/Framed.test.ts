@@ -307,6 +307,56 @@ describe("Framed.sink", () => {
     }))
 })
 
+describe("Framed.write", () => {
+  it.scoped("writes its frames as one", () =>
+    Effect.gen(function*() {
+      const { peer, transport } = yield* opened()
+      const noted: Array<string> = []
+      yield* Framed.write(noting(transport, noted), codec, ["one", "two"])
+      yield* transport.closeWrite
+      assert.deepStrictEqual(noted, [text(wire("one", "two"))])
+      assert.strictEqual(text(yield* readAll(peer)), noted.join(""))
+    }))
+
+  it.scoped("encodes when it is run, each time", () =>
+    Effect.gen(function*() {
+      const { peer, transport } = yield* opened()
+      const frames: Array<string> = []
+      const writing = Framed.write(transport, codec, frames)
+      yield* writing
+      frames.push("one")
+      yield* writing
+      yield* writing
+      yield* transport.closeWrite
+      assert.strictEqual(text(yield* readAll(peer)), text(wire("one", "one")))
+    }))
+
+  it.scoped("a frame that cannot be encoded fails it, with no byte written", () =>
+    Effect.gen(function*() {
+      const { transport } = yield* opened()
+      const error = yield* Effect.flip(Framed.write(transport, codec, ["one", tooLong]))
+      assert.strictEqual(error._tag, "FrameTooLong")
+      assert.strictEqual(transport.stats().bytesWritten + transport.stats().buffered, 0)
+    }))
+
+  it.scoped("within forEach costs no wake-up: the next frames are handled outside of the fiber", () =>
+    Effect.gen(function*() {
+      const { peer, transport } = yield* opened()
+      const fibers: Array<string> = []
+      const loop = yield* Effect.fork(Framed.forEach(transport, codec, (frames) => {
+        fibers.push(Fiber.getCurrentFiber()._tag)
+        return Framed.write(transport, codec, frames)
+      }))
+      for (const frame of ["a", "b", "c"]) {
+        yield* settle
+        yield* peer.write(wire(frame))
+        assert.strictEqual(text((yield* peer.pull)!), text(wire(frame)))
+      }
+      assert.deepStrictEqual(fibers, ["None", "None", "None"])
+      yield* Fiber.interrupt(loop)
+    }))
+})
+
 describe("a connection of messages", () => {
   it.effect.prop(
     "receives what was sent, however it is cut",

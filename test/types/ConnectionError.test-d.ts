@@ -1,6 +1,6 @@
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import { describe, expectTypeOf, test } from "vitest"
-import type * as ConnectionError from "../../src/ConnectionError.ts"
+import * as ConnectionError from "../../src/ConnectionError.ts"
 
 type Tags<E extends { readonly _tag: string }> = E["_tag"]
 
@@ -65,6 +65,12 @@ describe("the unions are closed", () => {
         : never
     }[keyof Module]
     expectTypeOf<Wrong>().toEqualTypeOf<never>()
+  })
+
+  test("who has handled every loss has none left", () => {
+    const open = null as unknown as Effect.Effect<void, ConnectionError.ConnectionLost | ConnectionError.WriteAfterEnd>
+    const handled = Effect.catchIf(open, ConnectionError.isConnectionLost, () => Effect.void)
+    expectTypeOf<Effect.Effect.Error<typeof handled>>().toEqualTypeOf<ConnectionError.WriteAfterEnd>()
   })
 
   test("a loss has its details, whatever it is", () => {

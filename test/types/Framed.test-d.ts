@@ -28,6 +28,11 @@ describe("many frames at once", () => {
     expectTypeOf(Framed.sink(codec)(transport)).toEqualTypeOf<Sink.Sink<void, string, never, E | WriteAfterEnd>>()
   })
 
+  test("write fails as sink does", () => {
+    expectTypeOf(Framed.write(transport, codec, ["one"])).toEqualTypeOf<Effect.Effect<void, E | WriteAfterEnd>>()
+    expectTypeOf(Framed.write(codec, ["one"])(transport)).toEqualTypeOf<Effect.Effect<void, E | WriteAfterEnd>>()
+  })
+
   test("forEach also with what the handler fails with, and needs what it needs", () => {
     const handler = (frames: ReadonlyArray<number>): Effect.Effect<number, "no", "service"> =>
       Effect.succeed(frames.length)

@@ -32,7 +32,8 @@ import type { Transport } from "../../Transport.ts"
 import type { ConnectionEnd, Outcome } from "../Server.ts"
 import type { Connection, Connections } from "./connections.ts"
 
-export type Handler = (transport: Transport, listener: Listener) => Effect.Effect<unknown, unknown, any>
+/** Of the connections of one listener. */
+export type Handler = (transport: Transport) => Effect.Effect<unknown, unknown, any>
 
 interface Options {
   readonly handler: Handler
@@ -102,7 +103,7 @@ export class Life {
 
   private handle(transport: Transport): Effect.Effect<unknown, unknown, any> {
     try {
-      return this.options.handler(transport, this.options.listener)
+      return this.options.handler(transport)
     } catch (defect) {
       return Effect.die(defect)
     }
