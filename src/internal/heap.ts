@@ -13,11 +13,15 @@ const before = <A>(left: Entry<A>, right: Entry<A>): boolean =>
   left.rank < right.rank || left.rank === right.rank && left.order < right.order
 
 export class Heap<A> {
-  private readonly entries: Array<Entry<A>> = []
+  private entries: Array<Entry<A>> = []
   private order = 0
 
   get size(): number {
     return this.entries.length
+  }
+
+  get first(): A | undefined {
+    return this.entries[0]?.value
   }
 
   /** The rank of the least element; `Infinity` if there is none. */
@@ -52,5 +56,13 @@ export class Heap<A> {
     }
     entries[at] = last
     return first.value
+  }
+
+  /** Drops all for which it does not hold. */
+  retain(holds: (value: A) => boolean): void {
+    // An array in order is a heap.
+    this.entries = this.entries
+      .filter(({ value }) => holds(value))
+      .toSorted((left, right) => before(left, right) ? -1 : 1)
   }
 }

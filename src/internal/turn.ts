@@ -45,10 +45,10 @@ const immediately: (run: () => void) => void = typeof setImmediate === "function
 
 let macrotasks = 0
 
-/** Runs it when the event loop has turned. */
-export const macrotask = (run: () => void): void => {
+/** Runs it when the event loop has turned, or in the later task that `by` makes of it. */
+export const macrotask = (run: () => void, by = immediately): void => {
   macrotasks++
-  immediately(() => {
+  by(() => {
     macrotasks--
     run()
   })

@@ -97,8 +97,9 @@ export interface Check {
   /**
    * Makes pairs and looks. Fails with what does not hold; dies and is interrupted of nothing that a transport does.
    *
-   * When the promise holds, it is looked at what is left: each transport is over, nobody waits, and no fiber and no timer
-   * is there that was not there before. (Only the host knows of its descriptors: look at those around the check.)
+   * When the promise holds, it is looked at what is left: each transport is over, nobody waits, and no fiber and no timer of
+   * the Clock is there that was not there before. (Only the host knows of its descriptors, its listeners and its own timers:
+   * look at those around the check.)
    *
    * It waits for events, by the Clock: run it with the live one, or in a `VirtualClock`. `TestClock` would have to be moved.
    */

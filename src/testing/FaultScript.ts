@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -16,6 +17,8 @@ import type * as Network from "../Network.ts"
 import { parametersOf } from "./internal/runs.ts"
 import * as Rule from "./Rule.ts"
 import * as SimNetwork from "./SimNetwork.ts"
+import type { TraceEvent } from "./Trace.ts"
+import * as VirtualClock from "./VirtualClock.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -52,10 +55,12 @@ export interface ScriptOptions {
  * @since 0.1.0
  * @category models
  */
-export interface CheckOptions extends Omit<SimNetwork.Options, "seed" | "hosts">, Omit<ScriptOptions, "hosts"> {
+export interface CheckOptions extends Omit<SimNetwork.RunOptions, "seed" | "hosts">, Omit<ScriptOptions, "hosts"> {
   readonly hosts: ReadonlyArray<string> | Readonly<Record<string, SimNetwork.HostOptions>>
   /** How many scripts are tried: 100. The environment variable `EFFECT_TRANSPORT_RUNS` counts more. */
   readonly runs?: number | undefined
+  /** The most time that a run may take, by its own clock: 1 hour. One that is not over by then has failed. */
+  readonly limit?: Duration.DurationInput | undefined
   /** What the scripts come from; at random if it is not given, and told in the failure. */
   readonly seed?: number | undefined
 }
@@ -73,9 +78,12 @@ export class FaultScriptFailed<E = unknown> extends Data.TaggedError("FaultScrip
   readonly latency: CheckOptions["latency"]
   readonly mss: CheckOptions["mss"]
   readonly traceLimit: CheckOptions["traceLimit"]
+  readonly limit: CheckOptions["limit"]
   readonly rules: ReadonlyArray<Rule.Rule>
-  /** What the program failed with, `SimNetwork.run`'s `Deadlock` included. */
+  /** What the program failed with, `SimNetwork.run`'s `Deadlock` and `TimeLimitExceeded` included. */
   readonly cause: Cause.Cause<E>
+  /** What happened on the network in that run, for `Trace.format`; see `traceLimit`. */
+  readonly trace: () => ReadonlyArray<TraceEvent>
   /** How many scripts were tried, and how often the failing one became shorter. */
   readonly runs: number
   readonly shrinks: number
@@ -83,8 +91,8 @@ export class FaultScriptFailed<E = unknown> extends Data.TaggedError("FaultScrip
   readonly checkSeed: number
 }> {
   override get message() {
-    const { hosts, latency, mss, rules, seed, traceLimit } = this
-    const options = Object.entries({ seed, hosts, latency, mss, traceLimit })
+    const { hosts, latency, limit, mss, rules, seed, traceLimit } = this
+    const options = Object.entries({ seed, hosts, latency, mss, traceLimit, limit })
       .filter(([, value]) => value !== undefined)
       .map(([name, value]) => `  ${name}: ${formatValue(value)},\n`)
     return `The program fails under a fault script (the ${ordinal(this.runs)} that was tried with the seed ` +
@@ -94,6 +102,9 @@ export class FaultScriptFailed<E = unknown> extends Data.TaggedError("FaultScrip
       Cause.pretty(this.cause)
   }
 }
+
+const isOverLimit = (cause: Cause.Cause<unknown>): boolean =>
+  Chunk.some(Cause.failures(cause), (failure) => failure instanceof VirtualClock.TimeLimitExceeded)
 
 const ordinal = (n: number): string => {
   const suffix = n % 100 > 10 && n % 100 < 14 ? "th" : ["th", "st", "nd", "rd"][n % 10] ?? "th"
@@ -283,14 +294,22 @@ export const check = <E, R>(
     (runtime) =>
       Effect.flatten(Effect.promise(async (signal) => {
         let cause: Cause.Cause<unknown> = Cause.empty
+        let trace: () => ReadonlyArray<TraceEvent> = () => []
+        const limit = options.limit ?? "1 hour"
         const names = Array.isArray(options.hosts) ? options.hosts as ReadonlyArray<string> : Object.keys(options.hosts)
         const property = FastCheck.asyncProperty(
           FastCheck.noShrink(FastCheck.nat()),
           arbitrary({ ...options, hosts: names }),
           async (seed, script) => {
             if (signal.aborted) return true
-            const run = SimNetwork.run(Effect.scoped(program), {
+            let traceOfRun = trace
+            const noting = Effect.flatMap(SimNetwork.SimNetwork, (sim) => {
+              traceOfRun = sim.trace
+              return Effect.scoped(program)
+            })
+            const run = SimNetwork.run(noting, {
               ...options,
+              limit,
               seed,
               rules: [...options.rules ?? [], ...script]
             })
@@ -299,6 +318,7 @@ export const check = <E, R>(
             })
             if (Exit.isSuccess(exit) || signal.aborted) return true
             cause = exit.cause
+            trace = traceOfRun
             return false
           }
         )
@@ -313,8 +333,11 @@ export const check = <E, R>(
             latency: options.latency,
             mss: options.mss,
             traceLimit: options.traceLimit,
+            // Where it is what the program failed with, it takes the same limit to see that again.
+            limit: isOverLimit(cause) ? limit : options.limit,
             rules: [...options.rules ?? [], ...script],
             cause,
+            trace,
             runs,
             shrinks,
             checkSeed

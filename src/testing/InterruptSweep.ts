@@ -16,6 +16,7 @@ import * as FiberRef from "effect/FiberRef"
 import * as Scheduler from "effect/Scheduler"
 import type * as Scope from "effect/Scope"
 import * as Supervisor from "effect/Supervisor"
+import * as Turn from "../internal/turn.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -104,6 +105,10 @@ export interface Sweep<S, A, E, R, E1, R1, E2, R2> {
  * The moments are those of the scenario's fiber and of all fibers that it forks; it is always the scenario's fiber that is
  * interrupted, and its children are by it. What runs outside (drivers, other fibers of the set-up) goes on as always, so
  * real sockets are swept as well as those in memory: then the number of points may differ from run to run.
+ *
+ * Effect's own `race`, and `zip` and `all` with concurrency, wait for ever if they are interrupted while they start their
+ * fibers. It takes the wrong moment out of thousands, and a sweep finds it: a `TimeoutException`. `Effect.fork` and
+ * `Fiber.join` do not.
  *
  * @example
  * ```ts
@@ -199,6 +204,8 @@ class Interruption extends Supervisor.AbstractSupervisor<void> implements Schedu
   private readonly late: boolean
   private victim: RuntimeFiber | undefined = undefined
   private held: RuntimeFiber | undefined = undefined
+  /** The fibers' own, by which they run. */
+  private scheduler: Scheduler.Scheduler = Scheduler.defaultScheduler
 
   constructor(target: number, late: boolean) {
     super()
@@ -210,6 +217,7 @@ class Interruption extends Supervisor.AbstractSupervisor<void> implements Schedu
   inject<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     return Effect.withFiberRuntime((fiber) => {
       this.victim = fiber
+      this.scheduler = fiber.currentScheduler
       return FiberRef.update(FiberRef.currentSupervisor, (current) => current.zip(this)).pipe(
         Effect.zipRight(FiberRef.set(FiberRef.currentScheduler, this)),
         Effect.zipRight(effect)
@@ -218,7 +226,7 @@ class Interruption extends Supervisor.AbstractSupervisor<void> implements Schedu
   }
 
   shouldYield(fiber: RuntimeFiber): number | false {
-    if (!this.isTarget(fiber, "operation")) return Scheduler.defaultShouldYield(fiber)
+    if (!this.isTarget(fiber, "operation")) return this.scheduler.shouldYield(fiber)
     queueMicrotask(this.interrupt)
     return 0
   }
@@ -231,10 +239,11 @@ class Interruption extends Supervisor.AbstractSupervisor<void> implements Schedu
     // The fiber has a message by now; the interruption is the next one, and both are read in the same tick.
     if (fiber !== undefined && this.isTarget(fiber, "resumption")) this.interrupt()
     if (fiber === undefined || fiber !== this.held) {
-      return Scheduler.defaultScheduler.scheduleTask(task, priority, fiber)
+      return this.scheduler.scheduleTask(task, priority, fiber)
     }
     this.held = undefined
-    setTimeout(() => Scheduler.defaultScheduler.scheduleTask(task, priority, fiber), 0)
+    // A task of the event loop that a `VirtualClock` sees, and stands still for.
+    Turn.macrotask(() => this.scheduler.scheduleTask(task, priority, fiber), (run) => void setTimeout(run, 0))
   }
 
   private isTarget(fiber: RuntimeFiber, moment: Moment): boolean {

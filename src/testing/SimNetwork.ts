@@ -77,6 +77,12 @@ export interface Options {
 }
 
 /**
+ * @since 0.1.0
+ * @category models
+ */
+export interface RunOptions extends Options, Pick<VirtualClock.Options, "limit"> {}
+
+/**
  * A socket of the simulation, as ss(8) would show it.
  *
  * @since 0.1.0
@@ -235,7 +241,7 @@ export const layer = (options: Options = {}): Layer.Layer<SimNetwork | Network.N
 /**
  * Runs a program on a simulation of its own, in virtual time, with all of Effect's `Random` from the same seed.
  *
- * Fails as the program does, and with `Deadlock` when everything waits for ever.
+ * Fails as the program does, with `Deadlock` when everything waits for ever, and with `TimeLimitExceeded` when a `limit` is over.
  *
  * @example
  * ```ts
@@ -256,10 +262,15 @@ export const layer = (options: Options = {}): Layer.Layer<SimNetwork | Network.N
  */
 export const run = <A, E, R>(
   program: Effect.Effect<A, E, R>,
-  options: Options = {}
-): Effect.Effect<A, E | VirtualClock.Deadlock, Exclude<R, SimNetwork | Network.Network>> =>
+  options: RunOptions = {}
+): Effect.Effect<
+  A,
+  E | VirtualClock.Deadlock | VirtualClock.TimeLimitExceeded,
+  Exclude<R, SimNetwork | Network.Network>
+> =>
   VirtualClock.run(
-    program.pipe(Effect.provide(layer(options)), Effect.withRandom(Random.make(options.seed ?? 0)))
+    program.pipe(Effect.provide(layer(options)), Effect.withRandom(Random.make(options.seed ?? 0))),
+    { limit: options.limit }
   )
 
 // -----------------------------------------------------------------------------

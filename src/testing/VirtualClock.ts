@@ -36,6 +36,11 @@ export interface Options {
    * waited for what comes from outside (files, real sockets, other processes), in real time, while the clock stands still.
    */
   readonly whenStuck?: "fail" | "wait" | undefined
+  /**
+   * How much time may pass: any. A program that is not over by then, such as one that tries again for ever, is interrupted and
+   * fails with `TimeLimitExceeded`. Its finalizers have as much time again.
+   */
+  readonly limit?: Duration.DurationInput | undefined
 }
 
 /**
@@ -57,11 +62,29 @@ export class Deadlock extends Data.TaggedError("Deadlock")<{
   }
 }
 
+/**
+ * The program was not over when its time was: it may go on for ever. It was interrupted, and its finalizers have run.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class TimeLimitExceeded extends Data.TaggedError("TimeLimitExceeded")<{
+  /** When, by the virtual clock: milliseconds since its start. */
+  readonly after: number
+}> {
+  override get message() {
+    return `The program was not over after ${Duration.format(Duration.millis(this.after))} of virtual time, its limit.`
+  }
+}
+
 /** So many timers come in one turn of the event loop, at most. */
 const turnLimit = 1000
 
 /** In milliseconds: so long it goes on with nothing left but timers in the background, which could go on for ever. */
 const patience = 86_400_000
+
+/** Timers that are cancelled are let go of when they are most of all, and more than so many. */
+const fewTimers = 64
 
 interface Timer {
   run: (() => void) | undefined
@@ -78,12 +101,19 @@ class Jumping implements Clock.Clock, Scheduling {
   private nested = 0
   /** Timers that are set, not in the background. */
   private awaited = 0
-  /** When the last one of them came. */
+  /** Timers that are cancelled, and not yet let go of. */
+  private cancelled = 0
+  /** When the last one came that is not in the background. */
   private last: number
-  private readonly onStuck: () => void
+  /** It does not go beyond it. */
+  private until: number
+  private readonly limit: number
+  private readonly onStuck: (isOver: boolean) => void
 
-  constructor(start: number, onStuck: () => void) {
+  constructor(start: number, limit: number, onStuck: (isOver: boolean) => void) {
     this.start = this.now = this.last = start
+    this.limit = limit
+    this.until = start + limit
     this.onStuck = onStuck
   }
 
@@ -105,7 +135,13 @@ class Jumping implements Clock.Clock, Scheduling {
     const timer: Timer = { run, background }
     this.timers.push(this.now + Math.max(0, delay), timer)
     if (!background) this.awaited++
-    return () => void this.take(timer)
+    return () => {
+      if (this.take(timer) !== undefined) this.cancelled++
+      if (this.cancelled > fewTimers && this.cancelled > this.timers.size / 2) {
+        this.timers.retain(({ run }) => run !== undefined)
+        this.cancelled = 0
+      }
+    }
   }
 
   private take(timer: Timer): Timer["run"] {
@@ -135,21 +171,44 @@ class Jumping implements Clock.Clock, Scheduling {
   private readonly look = (idle: boolean): void => {
     if (!this.running) return
     if (!idle || this.nested === 0 && this.jump()) return Turn.whenTurned(this.look)
-    if (this.nested === 0) this.onStuck()
+    if (this.nested === 0) this.stuck()
     // Whatever comes now comes from outside: it is not waited for with all of the CPU.
     setTimeout(() => Turn.whenTurned(this.look), 1)
   }
 
-  /** To the next timer that has not been cancelled, and all of its instant: each an event of its own. */
+  private stuck(): void {
+    const isOver = this.next > this.until && this.next < Infinity && !this.isAlone
+    if (isOver) this.until = this.next + this.limit
+    this.onStuck(isOver)
+  }
+
+  /** When the next timer comes; `Infinity`: never. */
+  private get next(): number {
+    const { timers } = this
+    for (let first = timers.first; first !== undefined && first.run === undefined; first = timers.first) {
+      timers.pop()
+      this.cancelled--
+    }
+    return timers.least
+  }
+
+  /** Nothing is left but timers in the background, which could go on for ever. */
+  private get isAlone(): boolean {
+    return this.awaited === 0 && this.next > this.last + patience
+  }
+
+  /** To the next timer, and all of its instant: each an event of its own. */
   private jump(): boolean {
-    if (this.awaited === 0 && this.timers.least > this.last + patience) return false
+    if (this.isAlone || this.next > this.until) return false
     let fired = 0
     // A timer of 0 that is set again and again must not hold the event loop, or nobody could interrupt it.
-    while (this.timers.size > 0 && fired < turnLimit && (fired === 0 || this.timers.least <= this.now)) {
-      const at = this.timers.least
+    for (
+      let at = this.next;
+      at < Infinity && fired < turnLimit && (fired === 0 || at <= this.now);
+      at = this.next
+    ) {
       const timer = this.timers.pop()!
-      const run = this.take(timer)
-      if (run === undefined) continue
+      const run = this.take(timer)!
       fired++
       this.now = at
       if (!timer.background) this.last = at
@@ -166,12 +225,14 @@ class Jumping implements Clock.Clock, Scheduling {
 /**
  * Runs a program in a time of its own, which starts at 0 and jumps to the next timer whenever everything waits.
  *
- * Fails as the program does, and with `Deadlock` when nothing is left that could wake it. Its fibers run in a fixed order:
- * a program that takes nothing from outside does the same each time. Interrupted, it interrupts the program, whose
- * finalizers still have their time.
+ * Fails as the program does, with `Deadlock` when nothing is left that could wake it, and with `TimeLimitExceeded` when a
+ * `limit` is over. Its fibers run in a fixed order: a program that takes nothing from outside does the same each time.
+ * Interrupted, it interrupts the program, whose finalizers still have their time.
  *
- * Work that is really outside is not seen: while a file is read the clock would jump, or report a deadlock. Promises that
- * wait for nothing outside are no such work. While a program runs in it that has a time of its own, it stands still.
+ * Work that is really outside is not seen: while a file is read or a module imported, or while a timer of the host runs
+ * (`setTimeout`, `setImmediate`), the clock would jump, or report a deadlock. Promises that wait for nothing outside are no
+ * such work. While a program runs in it that has a time of its own, it stands still. It ends with the program: a daemon
+ * that sleeps then never wakes.
  *
  * @example
  * ```ts
@@ -190,36 +251,47 @@ class Jumping implements Clock.Clock, Scheduling {
 export const run = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
   options: Options = {}
-): Effect.Effect<A, E | Deadlock, R> =>
+): Effect.Effect<A, E | Deadlock | TimeLimitExceeded, R> =>
   Effect.clockWith((outer) => outer instanceof Jumping ? outer.around(runIn(effect, options)) : runIn(effect, options))
 
-const runIn = <A, E, R>(effect: Effect.Effect<A, E, R>, options: Options): Effect.Effect<A, E | Deadlock, R> =>
+type Stopped = Deadlock | TimeLimitExceeded
+
+const runIn = <A, E, R>(effect: Effect.Effect<A, E, R>, options: Options): Effect.Effect<A, E | Stopped, R> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.suspend(() => {
-      let deadlock: Deadlock | undefined
+      let stopped: Stopped | undefined
       let giveUp: () => void = () => {}
-      const clock = new Jumping(options.start ?? 0, () => {
-        if (options.whenStuck === "wait") return
+      const limit = Duration.toMillis(options.limit ?? Infinity)
+      const clock = new Jumping(options.start ?? 0, limit, (isOver) => {
+        if (!isOver && options.whenStuck === "wait") return
         // A second time: the finalizers wait for ever as well, and there is nothing more that could be done.
-        if (deadlock !== undefined) return giveUp()
-        deadlock = new Deadlock({ after: clock.elapsed })
+        if (stopped !== undefined) return giveUp()
+        stopped = isOver ? new TimeLimitExceeded({ after: limit }) : new Deadlock({ after: clock.elapsed })
         fiber?.unsafeInterruptAsFork(FiberId.none)
       })
       let fiber: Fiber.RuntimeFiber<A, E> | undefined
       const program = restore(effect).pipe(Effect.withClock(clock), Effect.withScheduler(Turn.scheduler))
-      const outcome = (exit: Exit.Exit<A, E>): Effect.Effect<A, E | Deadlock> =>
-        deadlock !== undefined && Exit.isFailure(exit) && Cause.isInterrupted(exit.cause) ? Effect.fail(deadlock) : exit
-      const wait = Effect.async<A, E | Deadlock>((resume) => {
-        giveUp = () => resume(Effect.fail(deadlock!))
+      const outcome = (exit: Exit.Exit<A, E>): Effect.Effect<A, E | Stopped> =>
+        stopped !== undefined && Exit.isFailure(exit) && Cause.isInterrupted(exit.cause)
+          ? Effect.failCause(instead(stopped, exit.cause))
+          : exit
+      const wait = Effect.async<A, E | Stopped>((resume) => {
+        giveUp = () => resume(Effect.fail(stopped!))
         fiber?.addObserver((exit) => resume(outcome(exit)))
       })
       return Effect.flatMap(Effect.forkDaemon(program), (forked) => {
         fiber = forked
         clock.begin()
         return Effect.ensuring(
-          Effect.onInterrupt(restore(wait), () => Fiber.interrupt(forked)),
+          Effect.onInterrupt(restore(wait), () => Effect.zipRight(Fiber.interruptFork(forked), Effect.exit(wait))),
           Effect.sync(() => clock.end())
         )
       })
     })
   )
+
+/** In place of the interruption, and before all that finalizers have died of. */
+const instead = <E>(stopped: Stopped, cause: Cause.Cause<E>): Cause.Cause<E | Stopped> =>
+  Cause.isInterruptedOnly(cause)
+    ? Cause.fail(stopped)
+    : Cause.sequential(Cause.fail(stopped), Cause.filter(cause, (part) => !Cause.isInterruptType(part)))

@@ -37,4 +37,21 @@ describe("a heap", () => {
       })
     }
   )
+
+  it.prop(
+    "gives what is retained in the same order as before, and what comes after it",
+    [FastCheck.array(FastCheck.integer({ min: 0, max: 9 })), FastCheck.array(FastCheck.integer({ min: 0, max: 9 }))],
+    ([before, after]) => {
+      const heap = new Heap<{ readonly rank: number; readonly index: number }>()
+      const all = [...before, ...after].map((rank, index) => ({ rank, index }))
+      const isKept = ({ index }: { readonly index: number }) => index >= before.length || index % 3 === 0
+      for (const value of all.slice(0, before.length)) heap.push(value.rank, value)
+      heap.retain(isKept)
+      for (const value of all.slice(before.length)) heap.push(value.rank, value)
+      const expected = all.filter(isKept).toSorted((left, right) => left.rank - right.rank)
+      assert.strictEqual(heap.size, expected.length)
+      assert.deepStrictEqual(heap.first, expected[0])
+      assert.deepStrictEqual(expected.map(() => heap.pop()), expected)
+    }
+  )
 })

@@ -5,10 +5,12 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FastCheck from "effect/FastCheck"
 import * as Fiber from "effect/Fiber"
+import * as Schedule from "effect/Schedule"
 import * as Network from "../../src/Network.ts"
 import * as FaultScript from "../../src/testing/FaultScript.ts"
 import * as Rule from "../../src/testing/Rule.ts"
 import * as SimNetwork from "../../src/testing/SimNetwork.ts"
+import * as Trace from "../../src/testing/Trace.ts"
 
 const hosts = ["a", "b", "c"]
 
@@ -154,6 +156,36 @@ describe("FaultScript.check", () => {
       const failure = yield* Effect.flip(FaultScript.check(Effect.never, { hosts, runs: 10 }))
       assert.deepStrictEqual(failure.rules, [])
       assert.include(failure.message, "Deadlock")
+    }))
+
+  it.live("finds that a program goes on for ever, and says after how long", () =>
+    Effect.gen(function*() {
+      const endless = Effect.flatMap(SimNetwork.SimNetwork, (sim) =>
+        SimNetwork.on(Network.connect(sim.addressOf("a", 80)), "b").pipe(
+          Effect.scoped,
+          Effect.retry(Schedule.spaced("1 minute"))
+        ))
+      const failure = yield* Effect.flip(FaultScript.check(endless, { hosts, runs: 10 }))
+      assert.deepStrictEqual(failure.rules, [])
+      assert.include(failure.message, "not over after 1h of virtual time")
+      assert.include(failure.message, `  limit: "1 hour",\n`)
+      const again = yield* Effect.flip(SimNetwork.run(Effect.scoped(endless), failure))
+      assert.strictEqual(again._tag, "TimeLimitExceeded")
+      const patient = yield* Effect.flip(FaultScript.check(endless, { hosts, runs: 1, limit: "3 hours" }))
+      assert.include(patient.message, "not over after 3h")
+    }))
+
+  it.live("has the trace of the run that failed, which is the same again", () =>
+    Effect.gen(function*() {
+      const failure = yield* Effect.flip(FaultScript.check(naive, { hosts, runs: 500, kinds: ["Down"] }))
+      let again: () => ReadonlyArray<Trace.TraceEvent> = () => []
+      const noting = Effect.flatMap(SimNetwork.SimNetwork, (sim) => {
+        again = sim.trace
+        return Effect.scoped(naive)
+      })
+      yield* Effect.exit(SimNetwork.run(noting, failure))
+      assert.include(Trace.format(failure.trace()), "forged")
+      assert.deepStrictEqual(failure.trace(), again())
     }))
 
   it.live("applies the rules that are given to all runs", () =>

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -7,6 +8,7 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import { type Point, sweep } from "../../src/testing/InterruptSweep.ts"
+import * as VirtualClock from "../../src/testing/VirtualClock.ts"
 
 /** The points at which the scenario was interrupted, told by the check. */
 const pointsOf = <A, E>(scenario: Effect.Effect<A, E>) =>
@@ -156,4 +158,21 @@ describe("sweep", () => {
       })
       assert.isAbove(points, 10)
     }))
+
+  it.live("holds fibers back, and virtual time with them", () =>
+    VirtualClock.run(Effect.gen(function*() {
+      const times: Array<number> = []
+      const { points } = yield* sweep({
+        setup: Clock.currentTimeMillis,
+        scenario: () =>
+          Effect.flatMap(
+            Effect.fork(Effect.sleep("1 hour")),
+            (child) => Effect.zipRight(Effect.sleep("30 minutes"), Fiber.join(child))
+          ),
+        check: (start) => Effect.map(Clock.currentTimeMillis, (now) => times.push(now - start)),
+        timeout: "2 hours"
+      })
+      assert.isAbove(points, 20)
+      assert.deepStrictEqual([...new Set(times)].toSorted((left, right) => left - right), [0, 1_800_000, 3_600_000])
+    })))
 })

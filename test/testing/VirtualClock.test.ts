@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -112,6 +113,31 @@ describe("time", () => {
       assert.strictEqual(yield* Clock.currentTimeMillis, 0)
       yield* Fiber.join(sleeping)
       assert.strictEqual(yield* Clock.currentTimeMillis, 60_000)
+    })))
+
+  it.live("lets go of timers that are cancelled, however far away they are", () =>
+    VirtualClock.run(Effect.gen(function*() {
+      const { timers } = (yield* Effect.clock) as unknown as { readonly timers: { readonly size: number } }
+      for (let index = 0; index < 1000; index++) yield* Effect.timeout(Effect.sleep(1), "1 day")
+      assert.isBelow(timers.size, 200)
+      assert.strictEqual(yield* now, 1000)
+    })))
+
+  it.live("wakes in the order of the timers also after many were cancelled", () =>
+    VirtualClock.run(Effect.gen(function*() {
+      const log: Array<number> = []
+      const sleepers = yield* Effect.forEach(
+        Array.from({ length: 300 }, (_, index) => index),
+        (index) =>
+          Effect.fork(
+            Effect.zipRight(Effect.sleep((index * 7919) % 300), Effect.sync(() => log.push((index * 7919) % 300)))
+          )
+      )
+      yield* Effect.yieldNow()
+      yield* Fiber.interruptAll(sleepers.filter((_, index) => index % 3 !== 0))
+      yield* Effect.sleep("1 second")
+      assert.strictEqual(log.length, 100)
+      assert.deepStrictEqual(log, log.toSorted((left, right) => left - right))
     })))
 
   it.live("of fifty thousand sleeps takes a turn of the event loop each, and no timer of the host", () =>
@@ -247,11 +273,56 @@ describe("a deadlock", () => {
       assert.strictEqual(error._tag, "ConnectionTimedOut")
     }))
 
+  it.live("is told before what the finalizers die of", () =>
+    Effect.gen(function*() {
+      const program = Effect.ensuring(Effect.never, Effect.die("broken"))
+      const cause = yield* Effect.flip(Effect.sandbox(VirtualClock.run(program)))
+      assert.deepStrictEqual(Chunk.toReadonlyArray(Cause.failures(cause)).map(({ _tag }) => _tag), ["Deadlock"])
+      assert.deepStrictEqual(Chunk.toReadonlyArray(Cause.defects(cause)), ["broken"])
+    }))
+
   it.live("is none of a program that has an answer to its interruption", () =>
     Effect.gen(function*() {
       const program = Effect.onInterrupt(Effect.never, () => Effect.die("stubborn"))
       const exit = yield* Effect.exit(VirtualClock.run(program))
       assert.isTrue(Exit.isFailure(exit))
+    }))
+})
+
+describe("a limit", () => {
+  const endless = Effect.forever(Effect.sleep("1 second"))
+
+  it.live("ends a program that goes on for ever, and runs its finalizers in their time", () =>
+    Effect.gen(function*() {
+      const log: Array<number> = []
+      const note = Effect.map(now, (time) => log.push(time))
+      const program = Effect.ensuring(endless, Effect.zipRight(Effect.sleep("30 minutes"), note))
+      const error = yield* Effect.flip(VirtualClock.run(program, { limit: "1 hour", start: 1000 }))
+      assert.strictEqual(error._tag, "TimeLimitExceeded")
+      assert.strictEqual(error.after, 3_600_000)
+      assert.include(error.message, "1h")
+      assert.deepStrictEqual(log, [1000 + 3_600_000 + 30 * 60_000])
+    }))
+
+  it.live("ends it also when the finalizers go on for ever", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(VirtualClock.run(Effect.ensuring(endless, endless), { limit: "1 minute" }))
+      assert.strictEqual(error._tag, "TimeLimitExceeded")
+    }))
+
+  it.live("ends it also where what is outside is waited for", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(VirtualClock.run(endless, { limit: "1 minute", whenStuck: "wait" }))
+      assert.strictEqual(error._tag, "TimeLimitExceeded")
+    }))
+
+  it.live("is none of a program that is over when it is reached", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* VirtualClock.run(Effect.as(Effect.sleep("1 hour"), 1), { limit: "1 hour" }), 1)
+      assert.strictEqual((yield* Effect.flip(VirtualClock.run(Effect.never, { limit: "1 hour" })))._tag, "Deadlock")
+      // A timer that is cancelled exceeds nothing.
+      const beyond = Effect.zipRight(Effect.timeout(Effect.sleep("1 second"), "2 hours"), Effect.never)
+      assert.strictEqual((yield* Effect.flip(VirtualClock.run(beyond, { limit: "1 hour" })))._tag, "Deadlock")
     }))
 })
 
@@ -275,6 +346,16 @@ describe("a run", () => {
       yield* Deferred.await(started)
       yield* Fiber.interrupt(running)
       assert.deepStrictEqual(log, ["cleaned up"])
+    }))
+
+  it.live("that is interrupted is over also when the finalizers wait for ever", () =>
+    Effect.gen(function*() {
+      const started = yield* Deferred.make<void>()
+      const program = Effect.ensuring(Effect.zipRight(Deferred.succeed(started, undefined), Effect.never), Effect.never)
+      const running = yield* Effect.forkDaemon(VirtualClock.run(program))
+      yield* Deferred.await(started)
+      const exit = yield* Fiber.interrupt(running)
+      assert.isTrue(Exit.isInterrupted(exit))
     }))
 
   it.live("can be interrupted also while time does not stop and does not pass", () =>
