@@ -136,22 +136,30 @@ export class Connections {
   closed(accepted: Transport<unknown>, reason: CloseReason<Failure>): void {
     const connection = this.connections.get(accepted)!
     this.connections.delete(accepted)
-    const { bytesIn, bytesOut, isOpen, isUsed, label } = connection
+    const { bytesIn, bytesOut, isOpen, label } = connection
     const failure = connection.failure ?? (reason._tag === "Lost" ? reason.error : undefined)
     const why = failure === undefined ? whoEnded(reason) : describe(failure)
     const seconds = ((performance.now() - connection.since) / 1000).toFixed(1)
     if (this.isVerbose && isOpen) {
       Terminal.unsafeReport(`close ${label}: ${bytesIn} bytes in, ${bytesOut} bytes out, ${seconds} s: ${why}`)
-    } else if (failure !== undefined && (this.isVerbose || !isEveryday(failure, reason, isUsed))) {
+    } else if (
+      failure !== undefined && (this.isVerbose || !isEveryday(failure, reason, connection, accepted.stats()))
+    ) {
       Terminal.unsafeReport(`failed ${label}: ${why}`)
     }
   }
 }
 
-/** One too many; and who has reset the connection before anything passed, as the checks of a load balancer do. */
-const isEveryday = ({ _tag }: Failure, reason: CloseReason<Failure>, isUsed: boolean): boolean =>
+/** One too many; and who has gone before anything passed, by a reset or an end, as the checks of a load balancer do. */
+const isEveryday = (
+  { _tag }: Failure,
+  reason: CloseReason<Failure>,
+  { isOpen, isUsed }: Connection,
+  { bytesRead, peerEnded }: TransportStats
+): boolean =>
   _tag === "TooManyConnections" ||
-  (_tag === "ConnectionReset" && reason._tag === "Lost" && reason.error._tag === _tag && !isUsed)
+  (_tag === "ConnectionReset" && reason._tag === "Lost" && reason.error._tag === _tag && !isUsed) ||
+  (!isOpen && peerEnded && bytesRead === 0)
 
 const whoEnded = (reason: CloseReason<unknown>): string =>
   reason._tag === "Clean" && reason.firstEnded === "local" ? "this side ended first" : "the peer ended first"

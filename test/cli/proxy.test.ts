@@ -84,6 +84,25 @@ describe("haproxy:", () => {
       }
     }))
 
+  it.scopedLive("who ends before it has sent anything is told with --verbose only", () =>
+    Effect.gen(function*() {
+      for (const [told, ...options] of [[1], [2, "--verbose"]] as const) {
+        const server = yield* tool("echo", "haproxy:tcp\\:0", ...options)
+        const failures = () => server.complaints.filter((line) => line.startsWith("failed ")).length
+        const address = yield* server.address
+        // A part of a header is no check.
+        for (const bytes of [Buffer.alloc(0), header(2).subarray(0, 5)]) {
+          const check = yield* Peer.connect(address)
+          check.socket.end(bytes)
+          yield* check.readAll()
+        }
+        yield* server.until(() => failures() === told)
+        server.kill("SIGTERM")
+        yield* server.ended
+        assert.strictEqual(failures(), told, server.stderr)
+      }
+    }))
+
   it.scopedLive("--max-per-peer counts the clients, not their proxy", () =>
     Effect.gen(function*() {
       const server = yield* tool("echo", "haproxy:tcp\\:0", "--max-per-peer", "1", "--verbose")

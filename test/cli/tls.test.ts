@@ -86,6 +86,24 @@ describe.skipIf(!has("openssl"))("tls: (skipped: openssl is not installed)", () 
         assert.strictEqual(cat.output, "it is me")
       }))
 
+    it.scopedLive("tells of a peer that ends before it has sent anything, as checks do, with --verbose only", () =>
+      Effect.gen(function*() {
+        for (const [told, ...options] of [[1], [2, "--verbose"]] as const) {
+          const server = yield* tool("echo", listening(localhost), ...options)
+          const failures = () => server.complaints.filter((line) => line.startsWith("failed ")).length
+          const address = yield* server.address
+          for (const bytes of ["", "\x16\x03\x01"]) {
+            const check = yield* Peer.connect(address)
+            check.socket.end(bytes)
+            yield* check.readAll()
+          }
+          yield* server.until(() => failures() === told)
+          server.kill("SIGTERM")
+          yield* server.ended
+          assert.strictEqual(failures(), told, server.stderr)
+        }
+      }))
+
     it.scopedLive("tells a peer that does not speak TLS", () =>
       Effect.gen(function*() {
         const server = yield* tool("echo", listening(localhost))
