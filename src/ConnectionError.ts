@@ -233,15 +233,20 @@ export type ConnectionLost =
   | PeerUnreachable
   | ConnectionFailed
 
-const losses: { readonly [Loss in ConnectionLost as Loss["_tag"]]: new(detail: LossDetail) => Loss } = {
+/** Those that a system's error can be. */
+const lossClasses = {
   ConnectionReset,
   BrokenPipe,
-  ConnectionAborted,
-  ConnectionClosed,
   ConnectionTimedOut,
-  CloseTimeout,
   PeerUnreachable,
   ConnectionFailed
+} as const
+
+const losses: { readonly [Loss in ConnectionLost as Loss["_tag"]]: new(detail: LossDetail) => Loss } = {
+  ...lossClasses,
+  ConnectionAborted,
+  ConnectionClosed,
+  CloseTimeout
 }
 
 /**
@@ -629,14 +634,6 @@ export const systemFailure = (cause: unknown): SystemFailure => {
     cause
   }
 }
-
-const lossClasses = {
-  ConnectionReset,
-  BrokenPipe,
-  ConnectionTimedOut,
-  PeerUnreachable,
-  ConnectionFailed
-} as const
 
 const connectClasses = {
   ConnectionRefused,

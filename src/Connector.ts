@@ -13,7 +13,7 @@ import * as FiberId from "effect/FiberId"
 import { dual } from "effect/Function"
 import * as Option from "effect/Option"
 import type { Pipeable } from "effect/Pipeable"
-import { pipeArguments } from "effect/Pipeable"
+import { Prototype } from "effect/Pipeable"
 import { hasProperty } from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import * as Address from "./Address.ts"
@@ -222,13 +222,7 @@ const leastAttemptDelay = 10
 
 const connectorOf = <E, Err = never>(
   members: Pick<Connector<E, Err>, "target" | "timeout" | "connect">
-): Connector<E, Err> => ({
-  ...members,
-  [TypeId]: TypeId,
-  pipe() {
-    return pipeArguments(this, arguments)
-  }
-})
+): Connector<E, Err> => ({ ...Prototype, ...members, [TypeId]: TypeId })
 
 type Dial<A, Err = never> = Effect.Effect<A, ConnectionError.ConnectError | Err, Scope.Scope | Network.Network>
 

@@ -29,6 +29,7 @@ export class Connection {
   private from: Address.Address
   private to: Address.Address
   private count: () => TransportStats
+  private readonly accepted: Transport<Failure>
   /** Read before the first byte of the peer's own: a PROXY header. */
   private before = 0
   /** Suspends until it is over. */
@@ -37,6 +38,7 @@ export class Connection {
   private readonly stats = new Set<() => TransportStats>()
 
   constructor(accepted: Transport<Failure>) {
+    this.accepted = accepted
     this.from = accepted.remoteAddress
     this.to = accepted.localAddress
     this.count = accepted.stats
@@ -85,6 +87,12 @@ export class Connection {
   /** Whether anything has passed. */
   get isUsed(): boolean {
     return this.isOpen && this.bytesIn + this.bytesOut > 0
+  }
+
+  /** Its peer has ended without a byte, not even one of a handshake or of a header. */
+  get isMute(): boolean {
+    const { bytesRead, peerEnded } = this.accepted.stats()
+    return !this.isOpen && peerEnded && bytesRead === 0
   }
 
   get buffered(): number {
@@ -142,24 +150,16 @@ export class Connections {
     const seconds = ((performance.now() - connection.since) / 1000).toFixed(1)
     if (this.isVerbose && isOpen) {
       Terminal.unsafeReport(`close ${label}: ${bytesIn} bytes in, ${bytesOut} bytes out, ${seconds} s: ${why}`)
-    } else if (
-      failure !== undefined && (this.isVerbose || !isEveryday(failure, reason, connection, accepted.stats()))
-    ) {
+    } else if (failure !== undefined && (this.isVerbose || !isEveryday(failure, reason, connection))) {
       Terminal.unsafeReport(`failed ${label}: ${why}`)
     }
   }
 }
 
 /** One too many; and who has gone before anything passed, by a reset or an end, as the checks of a load balancer do. */
-const isEveryday = (
-  { _tag }: Failure,
-  reason: CloseReason<Failure>,
-  { isOpen, isUsed }: Connection,
-  { bytesRead, peerEnded }: TransportStats
-): boolean =>
-  _tag === "TooManyConnections" ||
-  (_tag === "ConnectionReset" && reason._tag === "Lost" && reason.error._tag === _tag && !isUsed) ||
-  (!isOpen && peerEnded && bytesRead === 0)
+const isEveryday = ({ _tag }: Failure, reason: CloseReason<Failure>, { isMute, isUsed }: Connection): boolean =>
+  _tag === "TooManyConnections" || isMute ||
+  (_tag === "ConnectionReset" && reason._tag === "Lost" && reason.error._tag === _tag && !isUsed)
 
 const whoEnded = (reason: CloseReason<unknown>): string =>
   reason._tag === "Clean" && reason.firstEnded === "local" ? "this side ended first" : "the peer ended first"

@@ -7,6 +7,7 @@ import * as ProxyHeader from "../../src/framing/ProxyHeader.ts"
 import { encoded } from "../support/decoding.ts"
 import { Authority } from "../support/certificates.ts"
 import * as Haproxy from "../support/haproxy.ts"
+import { tellsOfMuteWithVerbose } from "../support/mute.ts"
 import * as Peer from "../support/peer.ts"
 import { has, tool } from "../support/tool.ts"
 
@@ -85,23 +86,7 @@ describe("haproxy:", () => {
     }))
 
   it.scopedLive("who ends before it has sent anything is told with --verbose only", () =>
-    Effect.gen(function*() {
-      for (const [told, ...options] of [[1], [2, "--verbose"]] as const) {
-        const server = yield* tool("echo", "haproxy:tcp\\:0", ...options)
-        const failures = () => server.complaints.filter((line) => line.startsWith("failed ")).length
-        const address = yield* server.address
-        // A part of a header is no check.
-        for (const bytes of [Buffer.alloc(0), header(2).subarray(0, 5)]) {
-          const check = yield* Peer.connect(address)
-          check.socket.end(bytes)
-          yield* check.readAll()
-        }
-        yield* server.until(() => failures() === told)
-        server.kill("SIGTERM")
-        yield* server.ended
-        assert.strictEqual(failures(), told, server.stderr)
-      }
-    }))
+    tellsOfMuteWithVerbose("haproxy:tcp\\:0", header(2).subarray(0, 5)))
 
   it.scopedLive("--max-per-peer counts the clients, not their proxy", () =>
     Effect.gen(function*() {

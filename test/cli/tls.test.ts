@@ -5,6 +5,7 @@ import * as http from "node:http"
 import * as Endpoint from "../../src/Endpoint.ts"
 import type { Issued } from "../support/certificates.ts"
 import { Authority } from "../support/certificates.ts"
+import { tellsOfMuteWithVerbose } from "../support/mute.ts"
 import * as Peer from "../support/peer.ts"
 import { has, run, shell, tool } from "../support/tool.ts"
 
@@ -87,22 +88,7 @@ describe.skipIf(!has("openssl"))("tls: (skipped: openssl is not installed)", () 
       }))
 
     it.scopedLive("tells of a peer that ends before it has sent anything, as checks do, with --verbose only", () =>
-      Effect.gen(function*() {
-        for (const [told, ...options] of [[1], [2, "--verbose"]] as const) {
-          const server = yield* tool("echo", listening(localhost), ...options)
-          const failures = () => server.complaints.filter((line) => line.startsWith("failed ")).length
-          const address = yield* server.address
-          for (const bytes of ["", "\x16\x03\x01"]) {
-            const check = yield* Peer.connect(address)
-            check.socket.end(bytes)
-            yield* check.readAll()
-          }
-          yield* server.until(() => failures() === told)
-          server.kill("SIGTERM")
-          yield* server.ended
-          assert.strictEqual(failures(), told, server.stderr)
-        }
-      }))
+      tellsOfMuteWithVerbose(listening(localhost), Uint8Array.of(0x16, 3, 1)))
 
     it.scopedLive("tells a peer that does not speak TLS", () =>
       Effect.gen(function*() {

@@ -37,12 +37,14 @@ export interface Binding<A extends Address.Address> {
 }
 
 /** What was really bound, of the kind that was asked for; Node knows no name of a UNIX socket that it adopted. */
-const boundAddress = <A extends Address.Address>(server: net.Server, asked: A): A => nameOf(server, asked) as A
-
-const nameOf = (server: net.Server, asked: Address.Address): Address.Address => {
+const boundAddress = <A extends Address.Address>(server: net.Server, asked: A): A => {
   const bound = server.address()
-  if (bound !== null && typeof bound === "object") return Address.tcp(bound.address, bound.port)
-  return asked._tag === "UnixAddress" ? asked : Address.unix(bound ?? "")
+  const address = bound !== null && typeof bound === "object"
+    ? Address.tcp(bound.address, bound.port)
+    : asked._tag === "UnixAddress"
+    ? asked
+    : Address.unix(bound ?? "")
+  return address as A
 }
 
 /** Binds and listens; interrupted or failed, nothing is left. */
