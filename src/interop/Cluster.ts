@@ -14,9 +14,11 @@ import type * as SocketServer from "@effect/platform/SocketServer"
 import * as RpcClient from "@effect/rpc/RpcClient"
 import type * as RpcSerialization from "@effect/rpc/RpcSerialization"
 import * as Effect from "effect/Effect"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Connector from "../Connector.ts"
 import type { Network } from "../Network.ts"
 import type { Transport } from "../Transport.ts"
@@ -44,6 +46,9 @@ export type ServerOptions<Err = never, R = never> = Omit<PlatformSocketServer.Tc
 
 /**
  * How runners call each other: over one connection for each two, opened when it is needed first and again when it is lost.
+ * A connection is closed with its Scope, and with that of the Layer at the latest: `Runners` forgets one that fails while it
+ * is used and asked for again (the `RcMap` of Effect 3, https://github.com/Effect-TS/effect/issues/7515), and a process that
+ * had lost a runner would not end.
  *
  * @since 0.1.0
  * @category layers
@@ -51,17 +56,35 @@ export type ServerOptions<Err = never, R = never> = Omit<PlatformSocketServer.Tc
 export const layerClientProtocolWith = <E2, R>(
   { open, ...options }: ClientOptions<E2, R>
 ): Layer.Layer<Runners.RpcClientProtocol, never, RpcSerialization.RpcSerialization | Exclude<R, Scope.Scope>> =>
-  Layer.effect(
+  Layer.scoped(
     Runners.RpcClientProtocol,
-    Effect.map(
-      Effect.context<RpcSerialization.RpcSerialization | Exclude<R, Scope.Scope>>(),
-      (context) => (address) =>
+    Effect.gen(function*() {
+      const context = yield* Effect.context<RpcSerialization.RpcSerialization | Exclude<R, Scope.Scope>>()
+      const layer = yield* Effect.scope
+      const protocol = (address: RunnerAddress.RunnerAddress, scope: Scope.Scope) =>
         RpcClient.makeProtocolSocket().pipe(
           Effect.provideServiceEffect(Socket.Socket, PlatformSocket.make(open(address), options)),
-          Effect.provide(context)
+          // Within the context, which has a Scope of its own.
+          Scope.extend(scope),
+          Effect.provide(context),
+          Effect.map((protocol) => within(protocol, scope))
         )
-    )
+      return (address) =>
+        Effect.flatMap(
+          Effect.acquireRelease(Scope.fork(layer, ExecutionStrategy.sequential), Scope.close),
+          (scope) => protocol(address, scope)
+        )
+    })
   )
+
+/** Whoever runs it is interrupted when the Scope is closed. */
+const within = (protocol: RpcClient.Protocol["Type"], scope: Scope.Scope): RpcClient.Protocol["Type"] => ({
+  ...protocol,
+  run: (handle) =>
+    Effect.withFiberRuntime((fiber) =>
+      Effect.zipRight(Scope.addFinalizer(scope, Fiber.interrupt(fiber)), protocol.run(handle))
+    )
+})
 
 /**
  * `layerClientProtocolWith` over TCP.

@@ -3,6 +3,7 @@
  * the Scope.
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import * as childProcess from "node:child_process"
 import * as fs from "node:fs"
@@ -12,7 +13,7 @@ import * as Address from "../../src/Address.ts"
 
 export const main = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url))
 
-export interface Exit {
+export interface Ended {
   readonly code: number | null
   readonly signal: NodeJS.Signals | null
 }
@@ -22,7 +23,7 @@ export class Program {
   /** How much was printed so far, in bytes. */
   printed = 0
   stderr = ""
-  exit: Exit | undefined = undefined
+  exit: Ended | undefined = undefined
   private readonly chunks: Array<Buffer> = []
   private readonly watchers = new Set<() => void>()
 
@@ -66,6 +67,13 @@ export class Program {
     return this.stderr.split("\n").slice(0, -1)
   }
 
+  /** What became of it, and the last of what it printed. */
+  get account(): string {
+    const { exit, output, stderr } = this
+    const command = this.child.spawnargs.join(" ")
+    return [command, exit ? JSON.stringify(exit) : "runs", output.slice(-4096), stderr.slice(-4096)].join("\n")
+  }
+
   /** Until it holds of what was printed; dies when the program has ended before. */
   until(holds: () => boolean): Effect.Effect<void> {
     return Effect.async((resume) => {
@@ -75,7 +83,7 @@ export class Program {
         resume(
           holds()
             ? Effect.void
-            : Effect.dieMessage(`ended with ${JSON.stringify(this.exit)}\n${this.output}\n${this.stderr}`)
+            : Effect.dieMessage(this.account)
         )
       }
       this.watchers.add(look)
@@ -84,7 +92,7 @@ export class Program {
     })
   }
 
-  get ended(): Effect.Effect<Exit> {
+  get ended(): Effect.Effect<Ended> {
     return Effect.map(this.until(() => this.exit !== undefined), () => this.exit!)
   }
 
@@ -127,8 +135,10 @@ export const run = (
 ): Effect.Effect<Program, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(() => new Program(childProcess.spawn(command, args, { stdio: "pipe", ...options }))),
-    (program) =>
+    (program, exit) =>
       Effect.suspend(() => {
+        // Of a test that fails, or waits until its time is over, nothing else would say what the program had to say.
+        if (Exit.isFailure(exit)) console.error(program.account)
         if (program.exit !== undefined) return Effect.void
         // A shell with what it has started: they are a process group of their own.
         if (options.detached) process.kill(-program.pid, "SIGKILL")
