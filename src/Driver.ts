@@ -16,11 +16,12 @@ import type * as Scope from "effect/Scope"
 import type { Address } from "./Address.ts"
 import * as ConnectionError from "./ConnectionError.ts"
 import { async } from "./internal/async.ts"
-import type { Condition, Timers } from "./internal/connection.ts"
+import type { Condition } from "./internal/connection.ts"
 import { Connection } from "./internal/connection.ts"
 import { Immediate } from "./internal/immediate.ts"
 import * as Input from "./internal/input.ts"
 import { inspected } from "./internal/inspecting.ts"
+import type { ClockTimers } from "./internal/timers.ts"
 import { timersOf } from "./internal/timers.ts"
 import type { Started } from "./internal/unattended.ts"
 import { Unattended } from "./internal/unattended.ts"
@@ -225,11 +226,12 @@ class DrivenTransport<F, E> extends Inspectable.Class implements Transport.Trans
   private counters: Transport.Transport<Lost<E>>["stats"] | undefined = undefined
   private outgoingQueue: Queue.Enqueue<Uint8Array> | undefined = undefined
 
-  constructor(carrier: Carrier<F>, timers: Timers, describe: Describe<F, E>) {
+  constructor(carrier: Carrier<F>, timers: ClockTimers, describe: Describe<F, E>) {
     super()
     this.carrier = carrier
     this.describe = describe
     this.connection = new Connection<F>(carrier, carrier.limits, timers)
+    timers.opened?.(this, () => this.connection.state === "closed")
   }
 
   get localAddress() {

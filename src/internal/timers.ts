@@ -9,6 +9,7 @@ import * as DefaultServices from "effect/DefaultServices"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
+import type { Transport } from "../Transport.ts"
 import type { Timers } from "./connection.ts"
 import * as Turn from "./turn.ts"
 
@@ -19,6 +20,13 @@ export interface Scheduling extends Clock.Clock {
    * and keeps nobody waiting.
    */
   readonly unsafeSchedule: (delay: number, run: () => void, background?: boolean) => () => void
+  /** Is told of every transport that goes by it. */
+  readonly opened?: (transport: Transport<unknown>, isClosed: () => boolean) => void
+}
+
+/** What transports have from their Clock. */
+export interface ClockTimers extends Timers {
+  readonly opened: Scheduling["opened"]
 }
 
 const liveClock = Context.get(DefaultServices.liveServices, Clock.Clock)
@@ -44,17 +52,18 @@ const scheduleBy = (clock: Clock.Clock): Timers["schedule"] => (delay, run) => {
 
 const isScheduling = (clock: Clock.Clock): clock is Scheduling => "unsafeSchedule" in clock
 
-const make = (clock: Clock.Clock): Timers => ({
+const make = (clock: Clock.Clock): ClockTimers => ({
   now: clock === liveClock ? Turn.now : () => clock.unsafeCurrentTimeMillis(),
   schedule: isScheduling(clock) ? clock.unsafeSchedule : clock === liveClock ? scheduleLive : scheduleBy(clock),
   macrotask: Turn.macrotask,
-  defer: Turn.defer
+  defer: Turn.defer,
+  opened: isScheduling(clock) ? clock.opened : undefined
 })
 
-const byClock = new WeakMap<Clock.Clock, Timers>()
+const byClock = new WeakMap<Clock.Clock, ClockTimers>()
 
 /** One set of timers for each Clock, not for each connection. */
-export const timersOf = (clock: Clock.Clock): Timers => {
+export const timersOf = (clock: Clock.Clock): ClockTimers => {
   let timers = byClock.get(clock)
   if (timers === undefined) {
     timers = make(clock)

@@ -15,10 +15,12 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
+import type { Address } from "../Address.ts"
 import { async } from "../internal/async.ts"
 import { Heap } from "../internal/heap.ts"
 import type { Scheduling } from "../internal/timers.ts"
 import * as Turn from "../internal/turn.ts"
+import type { Transport, TransportStats } from "../Transport.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -44,6 +46,17 @@ export interface Options {
 }
 
 /**
+ * A transport that was open when a program was stopped: who waits for what.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface OpenTransport extends TransportStats {
+  readonly localAddress: Address
+  readonly remoteAddress: Address
+}
+
+/**
  * Every fiber waits, and no timer is left that could wake one: the program would wait for ever. It was interrupted, and its
  * finalizers have run. (What a simulated kernel does in the background, such as to probe a peer, can go on for ever: a day of
  * that alone is one too.)
@@ -54,11 +67,13 @@ export interface Options {
 export class Deadlock extends Data.TaggedError("Deadlock")<{
   /** When, by the virtual clock: milliseconds since its start. */
   readonly after: number
+  /** The transports that were open, in the order in which they were opened. */
+  readonly transports: ReadonlyArray<OpenTransport>
 }> {
   override get message() {
-    return `Deadlock after ${Duration.format(Duration.millis(this.after))} of virtual time: ` +
+    return `Deadlock after ${time(this.after)} of virtual time: ` +
       `everything waits, and no timer is left. ` +
-      `(A program that waits for something real, a file or a socket, needs whenStuck: "wait".)`
+      `(A program that waits for something real, a file or a socket, needs whenStuck: "wait".)${told(this.transports)}`
   }
 }
 
@@ -71,10 +86,38 @@ export class Deadlock extends Data.TaggedError("Deadlock")<{
 export class TimeLimitExceeded extends Data.TaggedError("TimeLimitExceeded")<{
   /** When, by the virtual clock: milliseconds since its start. */
   readonly after: number
+  /** The transports that were open, in the order in which they were opened. */
+  readonly transports: ReadonlyArray<OpenTransport>
 }> {
   override get message() {
-    return `The program was not over after ${Duration.format(Duration.millis(this.after))} of virtual time, its limit.`
+    return `The program was not over after ${time(this.after)} of virtual time, its limit.` +
+      told(this.transports)
   }
+}
+
+/** In words, whole milliseconds. */
+const time = (millis: number): string => Duration.format(Duration.millis(Math.floor(millis)))
+
+/** More than these a message does not tell. */
+const mostTold = 10
+
+const told = (transports: ReadonlyArray<OpenTransport>): string => {
+  if (transports.length === 0) return ""
+  const lines = transports.slice(0, mostTold).map((transport) => {
+    const { buffered, localAddress, peerEnded, pulling, remoteAddress, unread, writersWaiting } = transport
+    const says = [
+      pulling ? "waits for input" : "is not read",
+      ...(unread > 0 ? [`${unread} bytes unread`] : []),
+      ...(peerEnded ? ["its peer has ended"] : []),
+      ...(writersWaiting > 0
+        ? [`${writersWaiting} ${writersWaiting === 1 ? "write waits" : "writes wait"} for room`]
+        : []),
+      ...(buffered > 0 ? [`${buffered} bytes not sent`] : [])
+    ]
+    return `\n  ${localAddress} to ${remoteAddress}: ${says.join(", ")}`
+  })
+  const more = transports.length - lines.length
+  return `\nOpen transports:${lines.join("")}${more > 0 ? `\n  and ${more} more` : ""}`
 }
 
 /** So many timers come in one turn of the event loop, at most. */
@@ -83,12 +126,17 @@ const turnLimit = 1000
 /** In milliseconds: so long it goes on with nothing left but timers in the background, which could go on for ever. */
 const patience = 86_400_000
 
-/** Timers that are cancelled are let go of when they are most of all, and more than so many. */
-const fewTimers = 64
+/** What is over, a timer that was cancelled or a transport, is let go of when that is most of all, and more than so much. */
+const few = 64
 
 interface Timer {
   run: (() => void) | undefined
   readonly background: boolean
+}
+
+interface Opened {
+  readonly transport: Transport<unknown>
+  readonly isClosed: () => boolean
 }
 
 class Jumping implements Clock.Clock, Scheduling {
@@ -108,6 +156,9 @@ class Jumping implements Clock.Clock, Scheduling {
   /** It does not go beyond it. */
   private until: number
   private readonly limit: number
+  private transports: Array<Opened> = []
+  /** So many transports there may be before it is looked which of them are closed. */
+  private transportsLimit = few
   private readonly onStuck: (isOver: boolean) => void
 
   constructor(start: number, limit: number, onStuck: (isOver: boolean) => void) {
@@ -137,11 +188,31 @@ class Jumping implements Clock.Clock, Scheduling {
     if (!background) this.awaited++
     return () => {
       if (this.take(timer) !== undefined) this.cancelled++
-      if (this.cancelled > fewTimers && this.cancelled > this.timers.size / 2) {
+      if (this.cancelled > few && this.cancelled > this.timers.size / 2) {
         this.timers.retain(({ run }) => run !== undefined)
         this.cancelled = 0
       }
     }
+  }
+
+  readonly opened: NonNullable<Scheduling["opened"]> = (transport, isClosed) => {
+    if (this.transports.length >= this.transportsLimit) {
+      this.forgetClosed()
+      this.transportsLimit = Math.max(few, this.transports.length * 2)
+    }
+    this.transports.push({ transport, isClosed })
+  }
+
+  private forgetClosed(): void {
+    this.transports = this.transports.filter(({ isClosed }) => !isClosed())
+  }
+
+  get openTransports(): ReadonlyArray<OpenTransport> {
+    this.forgetClosed()
+    return this.transports.map(({ transport }) => {
+      const { localAddress, remoteAddress } = transport
+      return { localAddress, remoteAddress, ...transport.stats() }
+    })
   }
 
   private take(timer: Timer): Timer["run"] {
@@ -266,7 +337,10 @@ const runIn = <A, E, R>(effect: Effect.Effect<A, E, R>, options: Options): Effec
         if (!isOver && options.whenStuck === "wait") return
         // A second time: the finalizers wait for ever as well, and there is nothing more that could be done.
         if (stopped !== undefined) return giveUp()
-        stopped = isOver ? new TimeLimitExceeded({ after: limit }) : new Deadlock({ after: clock.elapsed })
+        const transports = clock.openTransports
+        stopped = isOver
+          ? new TimeLimitExceeded({ after: limit, transports })
+          : new Deadlock({ after: clock.elapsed, transports })
         fiber?.unsafeInterruptAsFork(FiberId.none)
       })
       let fiber: Fiber.RuntimeFiber<A, E> | undefined

@@ -11,6 +11,7 @@ import * as Stream from "effect/Stream"
 import * as asyncHooks from "node:async_hooks"
 import * as fs from "node:fs/promises"
 import * as Address from "../../src/Address.ts"
+import * as MemoryTransport from "../../src/memory/MemoryTransport.ts"
 import * as Network from "../../src/Network.ts"
 import * as NodeNetwork from "../../src/node/NodeNetwork.ts"
 import * as VirtualClock from "../../src/testing/VirtualClock.ts"
@@ -221,6 +222,33 @@ describe("a deadlock", () => {
       assert.strictEqual((yield* Effect.flip(VirtualClock.run(waiting)))._tag, "Deadlock")
     }))
 
+  it.live("tells which transports were open, and who waited for what", () =>
+    Effect.gen(function*() {
+      const program = Effect.gen(function*() {
+        const limits = { highWaterMark: 1000, lowWaterMark: 0 }
+        const [left, right] = yield* MemoryTransport.pair({ ...limits, capacity: 0 })
+        const [over] = yield* MemoryTransport.pair()
+        yield* over.abort
+        yield* right.closeWrite
+        yield* left.write(bytes(1000))
+        yield* Effect.zip(left.write(bytes(1)), Effect.zipRight(left.pull, Effect.never), { concurrent: true })
+      })
+      const error = yield* Effect.flip(VirtualClock.run(Effect.scoped(program)))
+      if (error._tag !== "Deadlock") return assert.fail(error.message)
+      const [left, right] = error.transports
+      assert.deepInclude(left, { buffered: 1000, writersWaiting: 1, peerEnded: true, pulling: false })
+      assert.deepInclude(right, { buffered: 0, unread: 0, pulling: false })
+      assert.strictEqual(
+        error.message.slice(error.message.indexOf("\n")),
+        `
+Open transports:
+  ${left!.localAddress} to ${
+          left!.remoteAddress
+        }: is not read, its peer has ended, 1 write waits for room, 1000 bytes not sent
+  ${right!.localAddress} to ${right!.remoteAddress}: is not read`
+      )
+    }))
+
   it.live("runs the finalizers, in their time", () =>
     Effect.gen(function*() {
       const log: Array<number> = []
@@ -302,6 +330,17 @@ describe("a limit", () => {
       assert.strictEqual(error.after, 3_600_000)
       assert.include(error.message, "1h")
       assert.deepStrictEqual(log, [1000 + 3_600_000 + 30 * 60_000])
+    }))
+
+  it.live("tells which transports were open, ten of them in words", () =>
+    Effect.gen(function*() {
+      const program = Effect.zipRight(Effect.replicateEffect(MemoryTransport.pair(), 6), endless)
+      const error = yield* Effect.flip(VirtualClock.run(Effect.scoped(program), { limit: "1 minute" }))
+      if (error._tag !== "TimeLimitExceeded") return assert.fail(error.message)
+      assert.strictEqual(error.transports.length, 12)
+      const lines = error.message.split("\n")
+      assert.strictEqual(lines.length, 13)
+      assert.strictEqual(lines.at(-1), "  and 2 more")
     }))
 
   it.live("ends it also when the finalizers go on for ever", () =>
