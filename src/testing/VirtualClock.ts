@@ -31,7 +31,7 @@ import type { Transport, TransportStats } from "../Transport.ts"
  * @category models
  */
 export interface Options {
-  /** The time at which it starts, as milliseconds since 1970: 0. */
+  /** The time at which it starts, as milliseconds since 1970: 0. It dies with a `RangeError` of one that is not finite. */
   readonly start?: number | undefined
   /**
    * What happens when everything waits and no timer is left: the program fails with `Deadlock`, the default; or it is
@@ -333,7 +333,9 @@ const runIn = <A, E, R>(effect: Effect.Effect<A, E, R>, options: Options): Effec
       let stopped: Stopped | undefined
       let giveUp: () => void = () => {}
       const limit = Duration.toMillis(options.limit ?? Infinity)
-      const clock = new Jumping(options.start ?? 0, limit, (isOver) => {
+      const { start = 0 } = options
+      if (!Number.isFinite(start)) throw new RangeError(`start is a time in milliseconds, not ${start}`)
+      const clock = new Jumping(start, limit, (isOver) => {
         if (!isOver && options.whenStuck === "wait") return
         // A second time: the finalizers wait for ever as well, and there is nothing more that could be done.
         if (stopped !== undefined) return giveUp()

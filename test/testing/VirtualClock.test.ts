@@ -366,6 +366,15 @@ describe("a limit", () => {
 })
 
 describe("a run", () => {
+  it.live("dies of a start that is no time", () =>
+    Effect.gen(function*() {
+      for (const start of [NaN, Infinity]) {
+        const cause = yield* Effect.flip(Effect.sandbox(VirtualClock.run(Effect.void, { start })))
+        assert.instanceOf(Cause.squash(cause), RangeError)
+        assert.include(`${Cause.squash(cause)}`, "start")
+      }
+    }))
+
   it.live("gives and fails as the program does", () =>
     Effect.gen(function*() {
       assert.strictEqual(yield* VirtualClock.run(Effect.succeed(1)), 1)
