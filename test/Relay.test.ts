@@ -467,7 +467,7 @@ describe("Relay.run", () => {
       const back = yield* Peer.listen(Address.tcp("127.0.0.1", 0))
       const relays = Effect.scoped(Effect.gen(function*() {
         const left = yield* front.accept
-        const right = yield* Tcp.connect(back.address as Address.TcpAddress)
+        const right = yield* Tcp.connect(back.address)
         return yield* Effect.exit(Relay.run(left, right))
       }))
 

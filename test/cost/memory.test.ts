@@ -20,7 +20,7 @@ interface Report {
 const offer = (form: string) =>
   Effect.scoped(Effect.gen(function*() {
     const { accept, address } = yield* Peer.listen(Address.tcp("127.0.0.1", 0))
-    const port = (address as Address.TcpAddress).port
+    const port = address.port
     const child = yield* Child.start(new URL("./programs/offer.ts", import.meta.url), [form, `${port}`], [
       "--expose-gc"
     ])

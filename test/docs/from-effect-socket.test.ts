@@ -41,7 +41,7 @@ describe("the page for users of Effect's Socket", () => {
   it.scopedLive("has a client that asks, and logs the answer", () =>
     Effect.gen(function*() {
       const { accept, address } = yield* Peer.listen(Address.tcp("127.0.0.1", 0))
-      const page = yield* Page.open(guide, { ports: { 8080: (address as Address.TcpAddress).port } })
+      const page = yield* Page.open(guide, { ports: { 8080: address.port } })
       yield* Page.write(page, "main.ts", running("client.ts"))
       const asking = yield* Effect.fork(Page.output(page, "main.ts"))
       const peer = yield* accept

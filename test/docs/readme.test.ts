@@ -45,7 +45,7 @@ describe("the README", () => {
   it.scopedLive("has a client that asks a server, and knows when there is none", () =>
     Effect.gen(function*() {
       const redis = yield* Peer.listen(Address.tcp("127.0.0.1", 0))
-      const page = yield* Page.open(readme, { ports: { 6379: (redis.address as Address.TcpAddress).port } })
+      const page = yield* Page.open(readme, { ports: { 6379: redis.address.port } })
       yield* Page.write(
         page,
         "pings.ts",

@@ -88,7 +88,7 @@ describe("the client", () => {
   it.scopedLive("says so when there is no server", () =>
     Effect.gen(function*() {
       const { address } = yield* Effect.scoped(Peer.listen(Address.tcp("127.0.0.1", 0)))
-      const client = yield* Example.example("rpc-client", `${(address as Address.TcpAddress).port}`)
+      const client = yield* Example.example("rpc-client", `${address.port}`)
       assert.strictEqual((yield* client.ended).code, 1)
       assert.match(client.stderr, /^Cannot connect to .*: nothing listens there; .*\n$/)
     }))
@@ -96,7 +96,7 @@ describe("the client", () => {
   it.scopedLive("says so when the server ends without an answer", () =>
     Effect.gen(function*() {
       const { accept, address } = yield* Peer.listen(Address.tcp("127.0.0.1", 0))
-      const client = yield* Example.example("rpc-client", `${(address as Address.TcpAddress).port}`)
+      const client = yield* Example.example("rpc-client", `${address.port}`)
       const server = yield* accept
       yield* server.readBytes(1)
       server.end()

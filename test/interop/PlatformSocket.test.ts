@@ -341,7 +341,7 @@ describe("opening", () => {
   it.scopedLive("fails with Open, and the cause is the library's failure", () =>
     Effect.gen(function*() {
       const { address } = yield* Effect.scoped(Peer.listen(Address.tcp("127.0.0.1", 0)))
-      const { port } = address as Address.TcpAddress
+      const { port } = address
       const socket = yield* PlatformSocket.make(Connector.make({ host: "127.0.0.1", port }).connect)
       const [reason, cause] = yield* readError(socket.run(() => {}))
       assert.deepStrictEqual([reason, (cause as { _tag: string })._tag], ["Open", "ConnectionRefused"])
@@ -362,7 +362,7 @@ describe("opening", () => {
   it.scopedLive("of a layer: by host and port, or by path, from options or a Config", () =>
     Effect.gen(function*() {
       const { address, accept } = yield* Peer.listen(Address.tcp("127.0.0.1", 0))
-      const { port } = address as Address.TcpAddress
+      const { port } = address
       const unix = yield* Peer.free("unix")
       const other = yield* Peer.listen(unix)
       const config = ConfigProvider.fromMap(

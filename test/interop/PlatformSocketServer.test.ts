@@ -232,7 +232,7 @@ describe("the layer", () => {
   it.scopedLive("fails with Open, and the cause is the library's failure", () =>
     Effect.gen(function*() {
       const { address } = yield* Peer.listen(Address.tcp("127.0.0.1", 0))
-      const { port } = address as Address.TcpAddress
+      const { port } = address
       const error = yield* Effect.flip(build(PlatformSocketServer.layer({ port })))
       assert.deepStrictEqual([error.reason, (error.cause as { _tag: string })._tag], ["Open", "AddressInUse"])
     }))

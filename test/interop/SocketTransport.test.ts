@@ -131,7 +131,7 @@ describe("a WebSocket as a transport", () => {
     Effect.gen(function*() {
       const { address } = yield* Effect.scoped(Peer.listen(Address.tcp("127.0.0.1", 0)))
       const socket = yield* Effect.provide(
-        Socket.makeWebSocket(`ws://127.0.0.1:${(address as Address.TcpAddress).port}`),
+        Socket.makeWebSocket(`ws://127.0.0.1:${address.port}`),
         NodeSocket.layerWebSocketConstructor
       )
       assert.strictEqual((yield* Effect.flip(SocketTransport.fromSocket(socket))).reason, "Open")
@@ -142,7 +142,7 @@ describe("a stock TCP socket as a transport", () => {
   it.scopedLive("half-closes, if that is said", () =>
     Effect.gen(function*() {
       const { accept, address } = yield* Peer.listen(Address.tcp("127.0.0.1", 0))
-      const { host, port } = address as Address.TcpAddress
+      const { host, port } = address
       const socket = yield* NodeSocket.makeNet({ host, port, allowHalfOpen: true })
       const transport = yield* SocketTransport.fromSocket(socket, { halfClose: true })
       const peer = yield* accept
@@ -167,7 +167,7 @@ describe("a Socket that ends both directions at once, as a transport", () => {
       it.scopedLive(`${kind}: ${ending} is an end in order`, () =>
         Effect.gen(function*() {
           const { accept, address } = yield* Peer.listen(Address.tcp("127.0.0.1", 0))
-          const { host, port } = address as Address.TcpAddress
+          const { host, port } = address
           const transport = yield* SocketTransport.fromSocket(yield* make({ host, port }))
           const peer = yield* accept
           yield* transport.write(ascii("last"))
@@ -289,7 +289,7 @@ describe("a Socket of the library as a transport", () => {
   it.scopedLive("holds the peer back, whatever comes", () =>
     Effect.gen(function*() {
       const { accept, address } = yield* Peer.listen(Address.tcp("127.0.0.1", 0))
-      const { host, port } = address as Address.TcpAddress
+      const { host, port } = address
       const sent = Peer.pattern(8 * 1024 * 1024)
       const transport = yield* Effect.flatMap(
         Socket.Socket,

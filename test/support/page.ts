@@ -136,7 +136,7 @@ export const passes = (page: Page, file: string) =>
 /** A port that is free now, for a program that has to know its own. */
 export const freePort: Effect.Effect<number> = Effect.map(
   Effect.scoped(Peer.listen(Address.tcp("127.0.0.1", 0))),
-  ({ address }) => (address as Address.TcpAddress).port
+  ({ address }) => address.port
 )
 
 /** A peer of a program that has just been started: it is refused until that listens. */

@@ -155,19 +155,19 @@ export const connect = (address: Address.Address): Effect.Effect<Peer, never, Sc
     ({ socket }) => destroyed(socket)
   )
 
-export interface PeerServer {
-  readonly address: Address.Address
+export interface PeerServer<A extends Address.Address = Address.Address> {
+  readonly address: A
   readonly server: net.Server
   /** The next peer that has connected. */
   readonly accept: Effect.Effect<Peer>
 }
 
-export const listen = (
-  address: Address.Address,
+export const listen = <A extends Address.Address>(
+  address: A,
   backlog = 511
-): Effect.Effect<PeerServer, never, Scope.Scope> =>
+): Effect.Effect<PeerServer<A>, never, Scope.Scope> =>
   Effect.acquireRelease(
-    Effect.async<PeerServer & { readonly peers: ReadonlyArray<Peer> }>((resume) => {
+    Effect.async<PeerServer<A> & { readonly peers: ReadonlyArray<Peer> }>((resume) => {
       const happenings = new Happenings()
       const peers: Array<Peer> = []
       const waiting: Array<Peer> = []
@@ -180,7 +180,7 @@ export const listen = (
       server.listen({ ...target(address), backlog }, () => {
         const bound = server.address() as net.AddressInfo | string
         resume(Effect.succeed({
-          address: typeof bound === "string" ? address : Address.tcp(bound.address, bound.port),
+          address: typeof bound === "string" ? address : Address.tcp(bound.address, bound.port) as Address.Address as A,
           server,
           peers,
           accept: Effect.map(happenings.until(() => waiting.length > 0), () => waiting.shift()!)

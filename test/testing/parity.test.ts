@@ -75,8 +75,6 @@ const connectTo = (listener: Listener, options?: Network.ConnectOptions) =>
 const joined = (options?: Network.ListenOptions) =>
   Effect.flatMap(listen(options), (listener) => connectTo(listener, options))
 
-const portOf = (address: Address.Address): number => asTcp(address).port
-
 const same = (actual: Address.Address, expected: Address.Address) =>
   assert.isTrue(Equal.equals(actual, expected), `${Address.format(actual)} is not ${Address.format(expected)}`)
 
@@ -327,7 +325,7 @@ describe("a failure to listen", () => {
   behaviour("a port that the kernel gave to a connection is not listened on", () =>
     Effect.gen(function*() {
       const { client } = yield* joined()
-      assert.deepStrictEqual(yield* refused("127.0.0.1", portOf(client.localAddress)), inUse)
+      assert.deepStrictEqual(yield* refused("127.0.0.1", asTcp(client.localAddress).port), inUse)
     }))
 })
 
@@ -456,7 +454,7 @@ describe("addresses", () => {
     Effect.gen(function*() {
       const { client, server } = yield* connectTo(yield* listen(), { localAddress: Address.tcp("127.0.0.5", 0) })
       assert.strictEqual(asTcp(client.localAddress).host, "127.0.0.5")
-      assert.isAbove(portOf(client.localAddress), 0)
+      assert.isAbove(asTcp(client.localAddress).port, 0)
       same(server.remoteAddress, client.localAddress)
     }))
 

@@ -32,11 +32,6 @@ const hasSs = (() => {
   }
 })()
 
-const tcpPort = (address: Address.Address): number => {
-  if (address._tag !== "TcpAddress") throw new TypeError(`${Address.format(address)} has no port`)
-  return address.port
-}
-
 const same = (actual: Address.Address, expected: Address.Address) =>
   assert.isTrue(Equal.equals(actual, expected), `${Address.format(actual)} is not ${Address.format(expected)}`)
 
@@ -68,7 +63,7 @@ describe("addresses", () => {
         yield* Effect.all([client.abort, server.abort], { discard: true })
         same(client.remoteAddress, address)
         same(server.localAddress, address)
-        assert.isAbove(tcpPort(client.localAddress), 0)
+        assert.isAbove(Peer.asTcp(client.localAddress).port, 0)
         same(client.localAddress, server.remoteAddress)
       }))
   }
@@ -96,7 +91,7 @@ describe("addresses", () => {
         ({ address }) => address.port
       )
       const from = Address.tcp("127.0.0.2", port)
-      const client = yield* Tcp.connect(server.address as Address.TcpAddress, { localAddress: from })
+      const client = yield* Tcp.connect(server.address, { localAddress: from })
       const peer = yield* server.accept
       same(client.localAddress, from)
       same(Address.tcp(peer.socket.remoteAddress!, peer.socket.remotePort!), from)
@@ -106,12 +101,12 @@ describe("addresses", () => {
   it.scopedLive("A2 a client that binds to port 0 connects from that host and some port", () =>
     Effect.gen(function*() {
       const server = yield* Peer.listen(Address.tcp("127.0.0.1", 0))
-      const client = yield* Tcp.connect(server.address as Address.TcpAddress, {
+      const client = yield* Tcp.connect(server.address, {
         localAddress: Address.tcp("127.0.0.3", 0)
       })
       const peer = yield* server.accept
       assert.strictEqual(peer.socket.remoteAddress, "127.0.0.3")
-      assert.strictEqual(tcpPort(client.localAddress), peer.socket.remotePort)
+      assert.strictEqual(Peer.asTcp(client.localAddress).port, peer.socket.remotePort)
       peer.destroy()
     }))
 
@@ -297,7 +292,7 @@ describe("socket options", () => {
     () =>
       Effect.gen(function*() {
         const { client, listener, server } = yield* Peer.joined("tcp")
-        const port = tcpPort(listener.address)
+        const port = Peer.asTcp(listener.address).port
         assert.isFalse(client.options.keepAlive!.get())
         assert.isFalse(server.options.keepAlive!.get())
         assert.strictEqual(keepAliveTimers(port), 0)
@@ -320,9 +315,11 @@ describe("socket options", () => {
         const { client, listener, server } = yield* Peer.joined("tcp", { keepAlive: "100 seconds" })
         assert.strictEqual(client.options.keepAlive!.get(), "100 seconds")
         assert.strictEqual(server.options.keepAlive!.get(), "100 seconds")
-        const timers = execFileSync("ss", ["-tnoH", `sport = :${tcpPort(listener.address)}`], { encoding: "utf8" })
+        const timers = execFileSync("ss", ["-tnoH", `sport = :${Peer.asTcp(listener.address).port}`], {
+          encoding: "utf8"
+        })
         assert.match(timers, /timer:\(keepalive,1min(3\d|40)/)
-        assert.strictEqual(keepAliveTimers(tcpPort(listener.address)), 2)
+        assert.strictEqual(keepAliveTimers(Peer.asTcp(listener.address).port), 2)
       })
   )
 
@@ -332,7 +329,7 @@ describe("socket options", () => {
       Effect.gen(function*() {
         const timer = ({ localAddress }: Transport) =>
           /timer:\(keepalive,([^,]*)/.exec(
-            execFileSync("ss", ["-tnoH", `sport = :${tcpPort(localAddress)}`], {
+            execFileSync("ss", ["-tnoH", `sport = :${Peer.asTcp(localAddress).port}`], {
               encoding: "utf8"
             })
           )?.[1]
