@@ -37,7 +37,9 @@ export interface Options {
   /**
    * Handlers that may be unfinished at a time: 16. They begin in the order of the chunks; while so many are unfinished
    * nothing is read, so that the peer is held back. With 1, each is over before the next begins, and one that waits for
-   * something of a later chunk waits for ever: an RPC client's stream that nobody reads holds up its other calls then.
+   * something of a later chunk waits for ever: an RPC client's stream that nobody reads holds up its other calls then. So
+   * do 16 of them with 16, until its ping is not answered and all its calls fail: a client that leaves more streams unread
+   * needs more.
    */
   readonly concurrency?: number | undefined
 }
@@ -113,11 +115,12 @@ export const make = <E, E2, R>(
       Effect.acquireUseRelease(
         Scope.make(),
         (scope) =>
-          Effect.flatMap(opened(scope), (transport) => {
-            writer.connected(transport)
-            const run = Effect.zipRight(onOpen, read(transport))
-            return Effect.ensuring(run, Effect.sync(() => writer.disconnected(transport)))
-          }),
+          Effect.flatMap(opened(scope), (transport) =>
+            // First what undoes it: an interruption may come in between.
+            Effect.flatMap(Scope.addFinalizer(scope, Effect.sync(() => writer.disconnected(transport))), () => {
+              writer.connected(transport)
+              return Effect.zipRight(onOpen, read(transport))
+            })),
         (scope) => Scope.close(scope, Exit.void)
       ), options.concurrency)
   })

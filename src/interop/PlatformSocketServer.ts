@@ -9,10 +9,9 @@ import * as SocketServer from "@effect/platform/SocketServer"
 import * as Cause from "effect/Cause"
 import * as Config from "effect/Config"
 import type { ConfigError } from "effect/ConfigError"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Address from "../Address.ts"
 import type { ConnectionLost } from "../ConnectionError.ts"
 import { ListenerClosed } from "../ConnectionError.ts"
@@ -111,10 +110,8 @@ export const make = <Err = never, R = never>(
     }
     const handle = <_, E2, R2>(handler: (socket: Socket.Socket) => Effect.Effect<_, E2, R2>) => (carrier: Transport) =>
       Effect.flatMap(
-        Effect.mapInputContext(
-          through(carrier),
-          (own: Context.Context<Scope.Scope>) => Context.merge(context, own) as Context.Context<R | Scope.Scope>
-        ),
+        // Within the context, which may have a Scope of its own.
+        Effect.scopeWith((scope) => Effect.provide(Scope.extend(through(carrier), scope), context)),
         (transport) => {
           const socket = accepted(transport, options.concurrency)
           sockets.set(carrier, socket)

@@ -222,6 +222,20 @@ describe("run", () => {
       assert.strictEqual((yield* other.closed)._tag, "Clean")
     }))
 
+  it.live("interrupted at every step, leaves no connection behind, also to its writer", () =>
+    Effect.gen(function*() {
+      const { points } = yield* sweep({
+        setup: Effect.gen(function*() {
+          const { peer, socket } = yield* dialling({ lingerTimeout: 0 })
+          yield* Effect.forkScoped(Effect.flatMap(peer, ({ closeWrite }) => Effect.ignore(closeWrite)))
+          return { socket }
+        }),
+        scenario: ({ socket }) => socket.run(() => {}),
+        check: ({ socket }) => Effect.sync(() => assert.isUndefined(PlatformSocket.transport(socket)))
+      })
+      assert.isAbove(points, 0)
+    }))
+
   it.scoped("handles what came before a loss, and fails with Read by its cause", () =>
     Effect.gen(function*() {
       const { peer, socket } = yield* dialling()

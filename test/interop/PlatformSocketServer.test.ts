@@ -3,6 +3,7 @@ import * as SocketServer from "@effect/platform/SocketServer"
 import { assert, describe, it } from "@effect/vitest"
 import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
+import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -10,6 +11,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
+import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
 import * as Address from "../../src/Address.ts"
@@ -17,10 +19,13 @@ import type { ListenerClosed } from "../../src/ConnectionError.ts"
 import * as PlatformSocket from "../../src/interop/PlatformSocket.ts"
 import * as PlatformSocketServer from "../../src/interop/PlatformSocketServer.ts"
 import type { Network } from "../../src/Network.ts"
+import * as NetworkLayer from "../../src/NetworkLayer.ts"
 import * as NodeNetwork from "../../src/node/NodeNetwork.ts"
 import { settle } from "../support/fibers.ts"
 import * as Peer from "../support/peer.ts"
 import { ask, leave, network } from "../support/serving.ts"
+
+class Name extends Context.Tag("Name")<Name, string>() {}
 
 type Handler = (socket: Socket.Socket) => Effect.Effect<unknown, unknown>
 
@@ -188,6 +193,51 @@ describe("run", () => {
       yield* TestClock.adjust("20 millis")
       assert.strictEqual(yield* Fiber.join(leaving), "end")
       yield* Fiber.join(stopping)
+    }))
+
+  for (const concurrency of [1, 2]) {
+    it.scoped(`interrupted, lets a handler finish above a layer that reads ahead, concurrency ${concurrency}`, () =>
+      Effect.gen(function*() {
+        const net = network()
+        const gate = Effect.unsafeMakeLatch()
+        const handler: Handler = (socket) =>
+          Effect.scoped(
+            Effect.flatMap(socket.writer, (write) => socket.run((bytes) => Effect.zipRight(gate.await, write(bytes))))
+          )
+        const server = yield* PlatformSocketServer.make(net.listener, { concurrency, through: NetworkLayer.buffered })
+        const running = yield* Effect.fork(server.run(handler))
+        const client = yield* net.connect
+        const asking = yield* Effect.fork(ask(client, "hello"))
+        yield* settle
+        const stopping = yield* Effect.fork(Fiber.interrupt(running))
+        yield* TestClock.adjust("1 second")
+        assert.isFalse(client.stats().peerEnded)
+        yield* gate.open
+        assert.strictEqual(yield* Fiber.join(asking), "hello")
+        const leaving = yield* Effect.fork(leave(client))
+        yield* TestClock.adjust("20 millis")
+        assert.strictEqual(yield* Fiber.join(leaving), "end")
+        yield* Fiber.join(stopping)
+      }))
+  }
+
+  it.scopedLive("gives a layer the services that it was made with, and the connection's Scope", () =>
+    Effect.gen(function*() {
+      const events = yield* Queue.unbounded<string>()
+      const listener = yield* Peer.listener("tcp")
+      const server = yield* PlatformSocketServer.make(listener, {
+        through: (transport) =>
+          Effect.gen(function*() {
+            yield* Queue.offer(events, yield* Name)
+            yield* Effect.addFinalizer(() => Queue.offer(events, "closed"))
+            return transport
+          })
+      }).pipe(Effect.provideService(Name, "made"))
+      yield* Effect.forkScoped(Effect.provideService(server.run(echo), Name, "run"))
+      const peer = yield* Peer.connect(listener.address)
+      assert.strictEqual(yield* Queue.take(events), "made")
+      peer.end()
+      assert.strictEqual(yield* Queue.take(events), "closed")
     }))
 
   it.scopedLive("fails with Unknown when the listener is closed, also by an earlier run", () =>

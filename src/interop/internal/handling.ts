@@ -22,6 +22,8 @@ export class Unfinished<E, R> {
   private readonly fibers = new Set<Fiber.RuntimeFiber<unknown, E>>()
   /** Of the first one that has failed. */
   failure: Exit.Exit<void, E> | undefined = undefined
+  /** One is being waited for, which has no fiber of its own. */
+  private awaited = 0
   private changed: (() => void) | undefined = undefined
   private fail: ((exit: Exit.Exit<void, E>) => void) | undefined = undefined
 
@@ -31,7 +33,7 @@ export class Unfinished<E, R> {
   }
 
   get size(): number {
-    return this.fibers.size
+    return this.fibers.size + this.awaited
   }
 
   /** Starts one; what is to be waited for before the next. */
@@ -47,6 +49,17 @@ export class Unfinished<E, R> {
     })
     return this.fibers.size < this.max ? Exit.void : this.until(() => this.fibers.size < this.max)
   }
+
+  /** One that is over before the next. */
+  readonly perform = (effect: Effect.Effect<unknown, E, R>): Effect.Effect<void, E, R> =>
+    Effect.flatMap(
+      Effect.exit(Effect.acquireUseRelease(
+        Effect.sync(() => this.awaited++),
+        () => effect,
+        () => Effect.sync(() => this.awaited--)
+      )),
+      this.settle
+    )
 
   /** Who interrupts one means that one. */
   readonly settle = (exit: Exit.Exit<unknown, E>): Exit.Exit<void, E> => {
@@ -98,9 +111,7 @@ export const handling = <E, E2, E3, R>(
   Effect.flatMap(Effect.runtime<R>(), (runtime) => {
     const unfinished = new Unfinished<E2, R>(runtime, max)
     begun(unfinished)
-    const start = max > 1
-      ? unfinished.start
-      : (effect: Effect.Effect<unknown, E2, R>) => Effect.flatMap(Effect.exit(effect), unfinished.settle)
+    const start = max > 1 ? unfinished.start : unfinished.perform
     const read = transport.forEach((chunk) => {
       const effect = handler(chunk)
       if (effect === undefined) return Exit.void
