@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type { WriteAfterEnd } from "./ConnectionError.ts"
+import { firstOf } from "./internal/firstOf.ts"
 import * as Immediate from "./internal/immediate.ts"
 import type { Transport } from "./Transport.ts"
 
@@ -174,10 +175,14 @@ export const run = <E1, E2>(
     /** With both sides aborted, nothing waits any more: each direction ends by itself. */
     const abort = (first: Transport<E1 | E2>, then: Transport<E1 | E2>) => Effect.ensuring(first.abort, then.abort)
 
+    /** What was accepted in this very turn has not left yet, and an abort would drop it. What finds no room is not waited for. */
+    const handOver = (transport: Transport<E1 | E2>) => firstOf(Effect.ignore(transport.flush), Effect.yieldNow())
+
     const lost = (side: "left" | "right") => (error: E1 | E2 | WriteAfterEnd): Effect.Effect<void> =>
       Effect.suspend(() => {
         failure ??= new RelayLost({ side, error, ...count })
-        return side === "left" ? abort(right, left) : abort(left, right)
+        const [first, then] = side === "left" ? [right, left] : [left, right]
+        return Effect.ensuring(handOver(first), abort(first, then))
       })
 
     /** A defect ends both directions, whoever dies of it. */

@@ -13,6 +13,7 @@ import * as NetworkLayer from "../src/NetworkLayer.ts"
 import * as Tcp from "../src/node/Tcp.ts"
 import * as Relay from "../src/Relay.ts"
 import { sweep } from "../src/testing/InterruptSweep.ts"
+import * as RecordingTransport from "../src/testing/RecordingTransport.ts"
 import type { Transport } from "../src/Transport.ts"
 import * as bytes from "./support/bytes.ts"
 import { failed, rootFibers, settle } from "./support/fibers.ts"
@@ -162,6 +163,26 @@ describe("Relay.run", () => {
         error.message,
         /lost its left side after 5 bytes from left to right and 3 from right to left: The conn/
       )
+    }))
+
+  it.scoped("passes what came before a loss on, also where both come at once", () =>
+    Effect.gen(function*() {
+      for (const side of ["left", "right"] as const) {
+        const [lossy, other] = [yield* RecordingTransport.make(), yield* RecordingTransport.make()]
+        yield* lossy.receive(bytes.ascii("last words"))
+        yield* lossy.reset
+        const ends = side === "left" ? [lossy, other] as const : [other, lossy] as const
+        const failure = lost(yield* Effect.exit(Relay.run(ends[0].transport, ends[1].transport)))
+        assert.strictEqual(failure.side, side)
+        const reason = yield* other.transport.closed
+        assert.deepInclude(reason._tag === "Lost" && reason.error, { bytesWritten: 10, bytesUnsent: 0 })
+      }
+      // Without room for it, the loss does not wait.
+      const [lossy, other] = [yield* RecordingTransport.make(), yield* RecordingTransport.make()]
+      yield* other.hold
+      yield* lossy.receive(bytes.ascii("last words"))
+      yield* lossy.reset
+      lost(yield* Effect.exit(Relay.run(lossy.transport, other.transport)))
     }))
 
   it.scoped("passes the server's reset on as well", () =>

@@ -3,12 +3,15 @@
  *
  * @since 0.1.0
  */
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import type { ConnectionLost } from "../ConnectionError.ts"
-import { WriteAfterEnd } from "../ConnectionError.ts"
 import * as Driver from "../Driver.ts"
+import { firstOf } from "../internal/firstOf.ts"
 import * as NetworkLayer from "../NetworkLayer.ts"
 import * as Relay from "../Relay.ts"
 import type { Limits, Transport } from "../Transport.ts"
@@ -22,7 +25,8 @@ import * as SimNetwork from "./SimNetwork.ts"
 export interface FaultOptions extends Limits {
   /**
    * In these the user of the layer is the host `here`, the peer the host `there`. Times count from the layer's start, which is
-   * the first packet of the connection as well.
+   * the first packet of the connection as well. It is the only connection, and has none of the carrier's ports:
+   * `port` is not for these rules.
    */
   readonly rules: ReadonlyArray<Rule>
   /** What all chance comes from: 0. */
@@ -34,7 +38,8 @@ export interface FaultOptions extends Limits {
  * slices, limits, stalls, slow ends and resets befall both directions, or that from `here` or `there` alone.
  *
  * It is a proxy, in the same process: what the rules do to the connection both ends see, this one at once, the peer
- * as an end or a reset of the carrier. It goes by the Clock. One fiber serves it while it is open.
+ * as an end or a reset of the carrier. It goes by the Clock. One fiber serves it while it is open. When the Scope ends, what
+ * was written before arrives, within `closeTimeout`; where it does not, the carrier is aborted.
  *
  * The layer's failures are those of a connection, and the carrier's own where that was lost; addresses are the carrier's.
  *
@@ -67,16 +72,36 @@ export const make =
     Effect.gen(function*() {
       const sim = yield* SimNetwork.make({ hosts: ["here", "there"], latency: 0, seed: options.seed })
       const [near, far] = yield* connected(sim, options)
+      const endCarried = yield* Deferred.make<void>()
+      let carrierAborted = false
       let carrierLoss: { readonly error: E } | undefined
-      const relay = Effect.catchAll(Relay.run(far, transport), (failure) =>
-        Effect.sync(() => {
-          if (failure._tag === "RelayLost" && failure.side === "right" && !(failure.error instanceof WriteAfterEnd)) {
-            carrierLoss = { error: failure.error as E }
-          }
-        }))
-      yield* Effect.forkScoped(Effect.interruptible(relay))
-      // Once more, so that it ends while there is still a relay to the carrier.
-      yield* Driver.closeWithScope(near)
+      // Noted at once: this side hears of the loss before the relay is over.
+      const carrier = NetworkLayer.mapError(
+        NetworkLayer.derive<E, E>(transport, {
+          closeWrite: Effect.zipLeft(transport.closeWrite, Deferred.succeed(endCarried, undefined)),
+          abort: Effect.suspend(() => {
+            carrierAborted = true
+            return transport.abort
+          })
+        }),
+        (error) => {
+          if (!carrierAborted) carrierLoss ??= { error }
+          return error
+        }
+      )
+      const relay = Effect.ignore(Relay.run(far, carrier))
+      const relaying = yield* Effect.forkScoped(Effect.interruptible(relay))
+      const carried = firstOf(Deferred.await(endCarried), Effect.asVoid(Fiber.await(relaying)))
+      const { closeTimeout } = Driver.resolveLimits(options)
+      const inTime = Effect.flatten(firstOf(
+        Effect.interruptible(Effect.as(Effect.zipRight(near.close, carried), Effect.void)),
+        Effect.interruptible(Effect.as(Effect.sleep(closeTimeout), carrier.abort))
+      ))
+      // An interruption reaches the children of a fiber, also of one that is closing its Scope.
+      const closing = Effect.flatMap(Effect.forkDaemon(inTime), Fiber.join)
+      // Once more, so that it ends while there is still a relay to the carrier. What is still on its way then arrives, or is
+      // cut off by a reset: an orderly end would pass for all of it.
+      yield* Effect.addFinalizer((exit) => Exit.isSuccess(exit) ? closing : near.abort)
       const { localAddress, options: settings, remoteAddress, unsafeHandle } = transport
       const asTheCarriers = (error: ConnectionLost): E | ConnectionLost =>
         carrierLoss !== undefined && error.side === "peer" ? carrierLoss.error : withAddresses(error, transport)

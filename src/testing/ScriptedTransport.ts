@@ -13,6 +13,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Address } from "../Address.ts"
+import { firstOf } from "../internal/firstOf.ts"
 import type * as Transport from "../Transport.ts"
 import { hexdump, lineOf, mark, quoted } from "./internal/hexdump.ts"
 import * as Peer from "./internal/peer.ts"
@@ -292,8 +293,9 @@ export const run = <A, E, R>(
   options: Options = {}
 ): Effect.Effect<A, E | ScriptMismatch | ScriptUnfinished, Exclude<R, Scope.Scope>> =>
   Effect.scoped(Effect.flatMap(open(script, options), ({ player, transport }) => {
-    const sendEnd = Effect.suspend(() => player.holds ? Effect.void : Effect.ignore(transport.closeWrite))
-    return use(transport).pipe(
+    // Behind what is held no end comes.
+    const sendEnd = firstOf(player.held, Effect.ignore(transport.closeWrite))
+    return firstOf(use(transport), player.mismatched).pipe(
       Effect.zipLeft(sendEnd),
       Effect.zipLeft(Effect.suspend(() => player.verdict)),
       Effect.catchAllCause((cause) =>

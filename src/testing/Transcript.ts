@@ -188,7 +188,8 @@ export const layer =
 
 /**
  * The transcript as the other side would have recorded it: so a client's transcript tests the server. What never left is
- * not in it.
+ * not in it, nor a loss that the other side brought about behind its own end: who has closed notes no more, and it is its
+ * kernel that resets what comes then.
  *
  * @since 0.1.0
  * @category replaying
@@ -197,8 +198,12 @@ export const flip = (transcript: Transcript): Transcript => ({
   ...transcript,
   localAddress: transcript.remoteAddress,
   remoteAddress: transcript.localAddress,
-  events: sent(transcript.events).flatMap(flipEvent)
+  events: sent(transcript.events).flatMap((event, index, events) =>
+    event._tag === "Loss" && event.from === "peer" && events.slice(0, index).some(isPeerEnd) ? [] : flipEvent(event)
+  )
 })
+
+const isPeerEnd = ({ _tag, from }: Event): boolean => _tag === "End" && from === "peer"
 
 const flipEvent = (event: Event): ReadonlyArray<Event> => {
   if (event._tag === "Close") return []

@@ -1,11 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import { concat } from "../../src/internal/bytes.ts"
 import * as MemoryTransport from "../../src/memory/MemoryTransport.ts"
 import * as FaultLayer from "../../src/testing/FaultLayer.ts"
+import * as RecordingTransport from "../../src/testing/RecordingTransport.ts"
 import * as Rule from "../../src/testing/Rule.ts"
 import * as VirtualClock from "../../src/testing/VirtualClock.ts"
 import type { Transport } from "../../src/Transport.ts"
@@ -135,6 +137,57 @@ describe("FaultLayer", () => {
       const pull = yield* Effect.fork(Effect.flip(transport.pull))
       yield* peer.abort
       assert.strictEqual(yield* Fiber.join(pull), yield* Effect.flip(carrier.pull))
+    }))))
+
+  it.live("gives what the carrier has read before its loss, also where both come at once", () =>
+    inTime(Effect.scoped(Effect.gen(function*() {
+      for (const rules of [[], [Rule.delay({ by: "1 second" })]]) {
+        const peer = yield* RecordingTransport.make()
+        const transport = yield* FaultLayer.make({ rules })(peer.transport)
+        const reading = yield* Effect.fork(Effect.zip(transport.pull, Effect.flip(transport.pull)))
+        yield* Effect.sleep(1)
+        yield* peer.receive(bytes(10))
+        yield* peer.reset
+        const [chunk, loss] = yield* Fiber.join(reading)
+        assert.deepStrictEqual(chunk, bytes(10))
+        assert.strictEqual(loss._tag, "ConnectionReset")
+      }
+    }))))
+
+  it.live("what is on its way when its Scope ends arrives, or is cut off by a reset", () =>
+    inTime(Effect.scoped(Effect.gen(function*() {
+      const closing = (rule: Rule.Rule, closeTimeout?: Duration.DurationInput) =>
+        Effect.gen(function*() {
+          const [carrier, peer] = yield* MemoryTransport.pair()
+          const reading = yield* Effect.fork(Effect.either(readAll(peer)))
+          const start = yield* millis
+          yield* Effect.scoped(Effect.gen(function*() {
+            const transport = yield* FaultLayer.make({ rules: [rule], closeTimeout })(carrier)
+            yield* transport.write(bytes(100))
+            yield* transport.close
+          }))
+          const duration = (yield* millis) - start
+          yield* carrier.close
+          const read = yield* Fiber.join(reading)
+          return [read._tag === "Right" ? read.right.length : read.left._tag, duration]
+        })
+      assert.deepStrictEqual(yield* closing(Rule.delay({ by: "3 seconds" })), [100, 3000])
+      assert.deepStrictEqual((yield* closing(Rule.delay({ by: "10 seconds" })))[0], "ConnectionReset")
+      assert.deepStrictEqual((yield* closing(Rule.delay({ by: "10 seconds" }), "20 seconds"))[0], 100)
+      assert.deepStrictEqual((yield* closing(Rule.stall({ from: "here" })))[0], "ConnectionReset")
+    }))))
+
+  it.live("what is on its way arrives also where the end of its Scope is interrupted", () =>
+    inTime(Effect.scoped(Effect.gen(function*() {
+      const [carrier, peer] = yield* MemoryTransport.pair()
+      const running = yield* Effect.fork(Effect.scoped(Effect.gen(function*() {
+        const transport = yield* FaultLayer.make({ rules: [Rule.delay({ by: "3 seconds" })] })(carrier)
+        yield* transport.write(bytes(100))
+      })))
+      yield* Effect.sleep("1 second")
+      yield* Fiber.interrupt(running)
+      assert.deepStrictEqual(yield* peer.pull, bytes(100))
+      assert.strictEqual(yield* millis, 3000)
     }))))
 
   it.live("without faults it changes nothing, and leaves nothing", () =>

@@ -162,6 +162,20 @@ describe("what comes in", () => {
       assert.strictEqual((yield* Effect.flip(peer.transport.write(ascii("b"))))._tag, "ConnectionReset")
       assert.deepInclude(lossOf(yield* peer.transport.closed), { _tag: "ConnectionReset", side: "peer", bytesRead: 1 })
     }))
+
+  it.scoped("a reset after the end is one to writers", () =>
+    Effect.gen(function*() {
+      const peer = yield* RecordingTransport.make()
+      yield* peer.end
+      assert.isNull(yield* peer.transport.pull)
+      yield* peer.transport.write(ascii("a"))
+      yield* peer.transport.flush
+      yield* peer.reset
+      assert.strictEqual((yield* Effect.flip(peer.transport.write(ascii("b"))))._tag, "ConnectionReset")
+      assert.isNull(yield* peer.transport.pull)
+      assert.strictEqual(lossOf(yield* peer.transport.closed)?._tag, "ConnectionReset")
+      assert.deepStrictEqual(kinds(peer), ["peer End", "local Data", "peer Loss"])
+    }))
 })
 
 describe("backpressure", () => {

@@ -223,6 +223,47 @@ describe("a mismatch", () => {
       assert.include(any.message, "expected  more bytes\nseen      the end")
       const late = yield* mismatch([Script.expectEnd, Script.send("a")], (transport) => transport.write(ascii("a")))
       assert.deepInclude(late, { step: 1, position: 0, expected: undefined })
+      // A reset that comes after the end is no reason to leave unread what comes in place of it.
+      for (const last of [Script.reset, Script.expectAbort]) {
+        const script = [Script.expect("a"), Script.expectEnd, last]
+        const stuck = yield* mismatch(script, (transport) =>
+          Effect.zipRight(transport.write(ascii("ab")), transport.closeWrite))
+        assert.deepInclude(stuck, { step: 2, position: 1, expected: undefined })
+      }
+    }))
+
+  it.effect("is a reset also after the end of the peer", () =>
+    Effect.gen(function*() {
+      const script = [Script.send("request"), Script.end, Script.expect("answer")]
+      const error = yield* mismatch(script, (transport) =>
+        Effect.gen(function*() {
+          yield* readAll(transport)
+          yield* transport.write(ascii("another"))
+          const loss = yield* Effect.flip(transport.flush)
+          assert.deepInclude(loss, { _tag: "ConnectionReset", side: "peer" })
+          assert.instanceOf(loss.cause, Script.ScriptMismatch)
+        }))
+      assert.deepInclude(error, { step: 3, position: 2 })
+      const short = yield* mismatch(script, (transport) =>
+        Effect.gen(function*() {
+          yield* readAll(transport)
+          yield* transport.write(ascii("ans"))
+          assert.strictEqual((yield* Effect.flip(transport.closeWrite))._tag, "ConnectionReset")
+        }))
+      assert.deepInclude(short, { step: 3, position: 3, seen: undefined })
+    }))
+
+  it.effect("ends what is tested, whatever it waits for", () =>
+    Effect.gen(function*() {
+      let released = false
+      const error = yield* mismatch([Script.expect("a")], (transport) =>
+        Effect.zipRight(transport.write(ascii("b")), Effect.never).pipe(
+          Effect.ensuring(Effect.sync(() => {
+            released = true
+          }))
+        ))
+      assert.strictEqual(error.position, 0)
+      assert.isTrue(released)
     }))
 
   it.effect("is the failure also where what is tested makes something else of it", () =>
@@ -268,6 +309,17 @@ describe("an unfinished script", () => {
       assert.include((yield* unfinished([Script.expectAbort])).message, "it expects an abort.")
     }))
 
+  it.effect("is one where what was written beyond it holds the end back", () =>
+    Effect.gen(function*() {
+      for (const last of [Script.expectAbort, Script.wait("1 hour")]) {
+        const error = yield* unfinished(
+          [Script.expect("a"), last, ...last._tag === "Wait" ? [Script.reset] : []],
+          (transport) => transport.write(ascii("and more"))
+        )
+        assert.deepInclude(error, { step: 2, position: 1, waitedFor: last })
+      }
+    }))
+
   it.effect("what was sent and not read is no matter", () => Script.run([Script.send("unread")], () => Effect.void))
 
   it.effect("what is written before a reset may go unread", () =>
@@ -295,6 +347,26 @@ describe("losses", () => {
           assert.deepInclude(reason._tag === "Lost" && reason.error, { _tag: tag, code })
         })))
   }
+
+  it.effect("come after the end of the peer, which is read as one", () =>
+    Effect.gen(function*() {
+      const answering = (transport: Transport.Transport) =>
+        Effect.gen(function*() {
+          assert.deepStrictEqual(yield* readAll(transport), ["a"])
+          yield* transport.write(ascii("b"))
+          const reason = yield* transport.closed
+          assert.isTrue(reason._tag === "Lost")
+          assert.deepInclude(reason._tag === "Lost" && reason.error, { _tag: "BrokenPipe", syscall: "write" })
+          assert.isNull(yield* transport.pull)
+        })
+      yield* Script.run([Script.send("a"), Script.end, Script.expect("b"), Script.lose("EPIPE", "write")], answering)
+      // Who writes learns of it before the end is read.
+      yield* Script.run([Script.send("a"), Script.end, Script.reset], (transport) =>
+        Effect.gen(function*() {
+          yield* transport.write(ascii("?"))
+          assert.strictEqual((yield* Effect.flip(transport.flush))._tag, "ConnectionReset")
+        }))
+    }))
 
   it.effect("what was written before is counted as written", () =>
     Script.run([Script.expect("abc"), Script.reset], (transport) =>

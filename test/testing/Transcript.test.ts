@@ -246,6 +246,16 @@ describe("record", () => {
       assert.deepStrictEqual(yield* Transcript.parse(Transcript.format(transcript())), transcript())
     }))
 
+  it.scoped("a long conversation costs as its length: the square of it would take longer than the runner waits", () =>
+    Effect.gen(function*() {
+      const length = 300_000
+      const { peer, transcript, transport } = yield* recorded()
+      yield* Effect.fork(peer.forEach(() => Effect.void))
+      const byte = ascii("a")
+      yield* Effect.repeatN(transport.write(byte), length - 1)
+      assert.strictEqual(transcript().events.length, length)
+    }))
+
   it.scoped("times do not go back when the Clock does", () =>
     Effect.gen(function*() {
       yield* TestClock.setTime(1000)
@@ -463,6 +473,39 @@ describe("replay", () => {
       assert.deepStrictEqual(seen, ["1 b", "9 ConnectionTimedOut", "9 end"])
     })))
 
+  it.live("a loss after the peer's end, as of who writes to a peer that has left", () =>
+    VirtualClock.run(Effect.gen(function*() {
+      const lost = transcriptOf(
+        data(0, "local", "quit"),
+        data(1, "peer", "ok"),
+        ended(2, "peer"),
+        data(5, "local", "a"),
+        {
+          _tag: "Loss",
+          at: 7,
+          from: "peer",
+          error: "BrokenPipe",
+          code: "EPIPE",
+          syscall: "write"
+        }
+      )
+      const program = (transport: Transport.Transport) =>
+        Effect.gen(function*() {
+          const start = yield* Clock.currentTimeMillis
+          yield* transport.write(ascii("quit"))
+          const seen = yield* chunksWithTimes(transport)
+          yield* Effect.sleep(3)
+          yield* transport.write(ascii("a"))
+          const reason = yield* transport.closed
+          return [...seen, `${(yield* Clock.currentTimeMillis) - start} ${reason._tag === "Lost" && reason.error._tag}`]
+        })
+      for (const timing of ["recorded", "none"] as const) {
+        const [after, loss] = timing === "none" ? [0, 3] : [1, 7]
+        const seen = yield* Transcript.run(lost, program, { timing })
+        assert.deepStrictEqual(seen, [`${after} ok`, `${after * 2} end`, `${loss} BrokenPipe`])
+      }
+    })))
+
   it.live("a loss after a close as long after the end as it came then, since the peer sees no close", () =>
     VirtualClock.run(Effect.gen(function*() {
       const lost = transcriptOf(
@@ -515,6 +558,32 @@ describe("replay", () => {
       assert.deepStrictEqual(told(Transcript.flip(parsed)), ["0 peer: sent", "0 peer: ke", "0 peer: ConnectionReset"])
       yield* Transcript.run(parsed, program)
     }).pipe(Effect.scoped, VirtualClock.run))
+
+  it.live("flipped, a reset behind the server's end is no abort: it has closed", () =>
+    VirtualClock.run(Effect.gen(function*() {
+      const client = transcriptOf(
+        data(0, "local", "quit"),
+        data(1, "peer", "bye"),
+        ended(2, "peer"),
+        data(5, "local", "a"),
+        {
+          _tag: "Loss",
+          at: 7,
+          from: "peer",
+          error: "ConnectionReset",
+          code: "ECONNRESET",
+          syscall: "read",
+          bytesUnsent: 0
+        }
+      )
+      const server = (transport: Transport.Transport) =>
+        Effect.gen(function*() {
+          assert.strictEqual(text((yield* transport.pull)!), "quit")
+          yield* transport.write(ascii("bye"))
+          yield* transport.close
+        })
+      yield* Transcript.run(Transcript.flip(client), server)
+    })))
 
   it.effect("flipped, a client's transcript tests the server", () =>
     Effect.gen(function*() {
@@ -643,6 +712,7 @@ describe("text", () => {
     [head.replace("0}", "-1}"), 1, `"start" to be a number, 0 or more`],
     [`${head}\n\n{"at":0}`, 3, `"from" to be "local" or "peer"`],
     [`${head}\n{"from":"peer","end":true}`, 2, `"at" to be a number, 0 or more`],
+    [`${head}\n{"at":1e999,"from":"peer","end":true}`, 2, `"at" to be a number, 0 or more`],
     [`${head}\n{"at":0,"from":"network","end":true}`, 2, `"from" to be "local" or "peer"`],
     [`${head}\n{"at":0,"from":"me","loss":"x"}`, 2, `"from" to be "local", "peer" or "network"`],
     [`${head}\n{"at":0,"from":"peer","loss":"x","code":5}`, 2, `"code" to be a text, or missing`],

@@ -27,9 +27,11 @@ export class Peer implements Driver.Driver {
   private readonly events: Driver.Events<SystemFailure>
   private readonly seen: Seen
   private readonly input: Array<Uint8Array> = []
-  /** What follows the input. */
-  private last: "end" | SystemFailure | undefined = undefined
-  private lastReported = false
+  /** What follows the input: the end, the failure, or the one and then the other. */
+  private ending = false
+  private endReported = false
+  private failure: SystemFailure | undefined = undefined
+  private failureReported = false
   /** Output that is not taken yet. */
   private inFlight = 0
   private endSeen = false
@@ -48,7 +50,7 @@ export class Peer implements Driver.Driver {
 
   /** The peer has ended or reset. */
   get finished(): boolean {
-    return this.last !== undefined
+    return this.ending || this.isLost
   }
 
   /** Bytes that the transport has not taken yet. */
@@ -64,7 +66,9 @@ export class Peer implements Driver.Driver {
   }
 
   sendEnd(): void {
-    this.finish("end")
+    if (this.finished || this.gone) return
+    this.ending = true
+    this.deliver()
   }
 
   /** The peer ends when it has seen this side's end. */
@@ -80,9 +84,11 @@ export class Peer implements Driver.Driver {
     this.answerEnd()
   }
 
-  /** After the input. Who writes, or waits to, learns of it at once. */
+  /** After the input, and its end. Who writes, or waits to, learns of it at once. */
   lose(failure: SystemFailure): void {
-    this.finish(failure)
+    if (this.isLost || this.gone) return
+    this.failure = failure
+    this.deliver()
   }
 
   /** Takes the output that it has not taken yet. */
@@ -125,7 +131,7 @@ export class Peer implements Driver.Driver {
   readonly reset = (): void => this.leave("reset")
 
   private get isLost(): boolean {
-    return typeof this.last === "object"
+    return this.failure !== undefined
   }
 
   private take(bytes: number): void {
@@ -134,27 +140,23 @@ export class Peer implements Driver.Driver {
     this.events.written(bytes)
   }
 
-  private finish(last: "end" | SystemFailure): void {
-    if (this.finished || this.gone) return
-    this.last = last
-    this.deliver()
-  }
-
   private deliver(): void {
     if (this.delivering || this.gone) return
     this.delivering = true
     while (this.reading && this.input.length > 0) this.events.received(this.input.shift()!)
     this.delivering = false
-    if (this.isLost && (this.input.length === 0 || this.inFlight > 0)) return this.fail()
-    if (this.last !== "end" || this.input.length > 0 || !this.reading || this.lastReported) return
-    this.lastReported = true
-    this.events.ended()
+    if (this.ending && !this.endReported && this.reading && this.input.length === 0) {
+      this.endReported = true
+      this.events.ended()
+    }
+    const readToItsEnd = this.input.length === 0 && this.endReported === this.ending
+    if (readToItsEnd || this.inFlight > 0) this.fail()
   }
 
   private fail(): void {
-    if (this.lastReported || typeof this.last !== "object") return
-    this.lastReported = true
-    this.events.failed(this.last)
+    if (this.failure === undefined || this.failureReported || this.gone) return
+    this.failureReported = true
+    this.events.failed(this.failure)
   }
 
   private leave(how: "released" | "reset"): void {

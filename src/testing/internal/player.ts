@@ -75,18 +75,29 @@ export class Player implements Seen {
   }
 
   readonly finished: Effect.Effect<void, ScriptMismatch | ScriptUnfinished> = Effect.suspend(() =>
-    this.isSettled ? this.verdict : Effect.zipRight(this.change, this.finished)
+    Effect.zipRight(this.until(() => this.isSettled), Effect.suspend(() => this.verdict))
   )
 
-  private readonly change = async<void>((resume) => {
-    const look = () => {
-      this.watchers.delete(look)
-      resume(Exit.void)
-    }
-    this.watchers.add(look)
-    if (this.isSettled) look()
-    return () => void this.watchers.delete(look)
-  })
+  /** Suspends until it holds something. */
+  readonly held: Effect.Effect<void> = Effect.suspend(() => this.until(() => this.holds))
+
+  /** Suspends until there is one. */
+  readonly mismatched: Effect.Effect<never, ScriptMismatch> = Effect.suspend(() =>
+    Effect.zipRight(this.until(() => this.mismatch !== undefined), Effect.suspend(() => Effect.fail(this.mismatch!)))
+  )
+
+  private until(holds: () => boolean): Effect.Effect<void> {
+    return async<void>((resume) => {
+      const look = () => {
+        if (!holds()) return
+        this.watchers.delete(look)
+        resume(Exit.void)
+      }
+      this.watchers.add(look)
+      look()
+      return () => void this.watchers.delete(look)
+    })
+  }
 
   private get isFinished(): boolean {
     return this.next === this.script.length && this.stopWaiting === undefined
@@ -136,7 +147,9 @@ export class Player implements Seen {
     while (at < chunk.length) {
       const step = this.script[this.awaited]
       if (step?._tag !== "Expect" && step?._tag !== "ExpectAny") {
-        this.holds = this.script.slice(this.next).some(({ _tag }) => _tag === "Lose" || _tag === "ExpectAbort")
+        // What comes in place of the end is in its way: the script would never go on.
+        this.holds = step?._tag !== "ExpectEnd" &&
+          this.script.slice(this.next).some(({ _tag }) => _tag === "Lose" || _tag === "ExpectAbort")
         if (!this.holds) this.fail(undefined, chunk.subarray(at))
         return at
       }
@@ -216,7 +229,6 @@ export class Player implements Seen {
   }
 
   private tell(): void {
-    if (!this.isSettled) return
     for (const look of this.watchers) look()
   }
 }

@@ -159,12 +159,19 @@ export class Recorder<E> {
   private note(event: Event): void {
     // What answers a write comes after it.
     if (event._tag !== "Data" || event.from === "peer") this.sent(this.accepting?.next() ?? [])
-    const end = this.events.findIndex(({ _tag, from }) =>
-      _tag === "Loss" || _tag === "End" && from === event.from && event._tag === "Data"
-    )
+    const end = this.mayBeLate(event)
+      ? this.events.findIndex(({ _tag, from }) =>
+        _tag === "Loss" || _tag === "End" && from === event.from && event._tag === "Data"
+      )
+      : -1
     // Times do not go back, though the Clock may.
     if (end < 0) this.events.push({ ...event, at: Math.max(event.at, this.events.at(-1)?.at ?? 0) })
     else this.events.splice(end, 0, { ...event, at: this.events[end]!.at })
+  }
+
+  /** Only then all events are looked through: a long conversation would cost the square of its length. */
+  private mayBeLate({ _tag, from }: Event): boolean {
+    return this.over || _tag === "Data" && (from === "local" ? this.localEnded : this.peerEnded)
   }
 }
 

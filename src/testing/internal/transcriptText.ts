@@ -114,7 +114,9 @@ const readAddress = (name: string, value: unknown): Read<Address.Address> => {
 }
 
 const readNumber = (name: string, value: unknown): Read<number> =>
-  typeof value === "number" && value >= 0 ? Either.right(value) : Either.left(`"${name}" to be a number, 0 or more`)
+  typeof value === "number" && value >= 0 && value < Infinity
+    ? Either.right(value)
+    : Either.left(`"${name}" to be a number, 0 or more`)
 
 const readEvent = (value: Readonly<Record<string, unknown>>): Read<Event> =>
   Either.gen(function*() {
