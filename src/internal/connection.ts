@@ -29,7 +29,7 @@ export interface Deferred {
 /** Time, timers and turns are given from outside, so that virtual time governs every deadline. */
 export interface Timers {
   readonly now: () => number
-  readonly schedule: (delay: number, run: () => void) => () => void
+  readonly schedule: (delay: number, run: () => void, background?: boolean) => () => void
   readonly macrotask: (run: () => void) => void
   /** At the end of the event that is under way, or in a microtask. */
   readonly defer: (work: Deferred) => void

@@ -168,7 +168,10 @@ export const from = (
  * @category models
  */
 export interface ToOptions {
-  /** After the peer's end the writable side goes on until it is ended too: `true`. `net.Socket`'s own default is `false`. */
+  /**
+   * After the peer's end the writable side goes on until it is ended too: `true`. `net.Socket`'s own default is `false`, and
+   * an Agent of node:http needs that: it keeps an idle connection that its server has ended, for a request that nobody answers.
+   */
   readonly allowHalfOpen?: boolean | undefined
 }
 
@@ -195,7 +198,7 @@ export interface Socket extends stream.Duplex {
   readonly setNoDelay: (value?: boolean) => this
   /** The transport's option, the delay in milliseconds; without effect where the transport has none. */
   readonly setKeepAlive: (value?: boolean, initialDelay?: number) => this
-  /** Passed on to what carries the transport, if that has it. */
+  /** Passed on to what carries the transport, if that has it. After `unref`, `setTimeout` keeps the process no longer. */
   readonly ref: () => this
   readonly unref: () => this
   /** Ends, and destroys when the end is sent. */

@@ -162,7 +162,10 @@ export interface LenientTlsLayer<out E = never, out R = never> {
  * @category models
  */
 export interface Options extends Transport.Limits {
-  /** Application protocols, the preferred one first (ALPN, RFC 7301). A server that has none of a client's refuses it. */
+  /**
+   * Application protocols, the preferred one first (ALPN, RFC 7301), each of 1 to 255 bytes. A server that has none of a
+   * client's refuses it.
+   */
   readonly alpn?: ReadonlyArray<string> | undefined
   /** The deadline of the handshake: 10 seconds. */
   readonly timeout?: Duration.DurationInput | undefined

@@ -100,7 +100,7 @@ export class HandshakeFailed extends Data.TaggedError("HandshakeFailed")<Fault> 
     return cannot(
       this,
       this.alert === undefined
-        ? `the handshake failed (${this.code}): ${reasonOf(this.cause)}`
+        ? `the handshake failed${this.code === undefined ? "" : ` (${this.code})`}: ${reasonOf(this.cause)}`
         : `the peer broke the handshake off (${this.alert})`
     )
   }

@@ -14,6 +14,7 @@ import { ConnectionReset } from "../../src/ConnectionError.ts"
 import * as MemoryTransport from "../../src/memory/MemoryTransport.ts"
 import * as NetworkLayer from "../../src/NetworkLayer.ts"
 import * as Duplex from "../../src/node/Duplex.ts"
+import * as Tls from "../../src/node/Tls.ts"
 import * as IdleTimeout from "../../src/policy/IdleTimeout.ts"
 import { ascii } from "../support/bytes.ts"
 import { Authority } from "../support/certificates.ts"
@@ -38,6 +39,9 @@ const collect = (readable: stream.Readable) =>
     for await (const chunk of readable) chunks.push(chunk as Buffer)
     return Buffer.concat(chunks)
   })
+
+/** So many of them keep the process. */
+const resources = (name: string) => process.getActiveResourcesInfo().filter((resource) => resource === name).length
 
 describe("a Duplex of a transport", () => {
   it.scopedLive("carries bytes both ways, half-closes, and closes when both ends have", () =>
@@ -301,6 +305,37 @@ describe("a Duplex of a transport", () => {
       duplex.setTimeout(0)
       yield* TestClock.adjust(5000)
       assert.strictEqual(timeouts, 2)
+    }))
+
+  it.scopedLive("keeps the process by its timeout only where it keeps it itself", () =>
+    Effect.gen(function*() {
+      const { duplex } = yield* pair()
+      const before = resources("Timeout")
+      const more = () => resources("Timeout") - before
+      assert.strictEqual((duplex.setTimeout(60_000), more()), 1)
+      assert.strictEqual((duplex.unref(), more()), 0)
+      assert.strictEqual((duplex.setTimeout(50_000), more()), 0)
+      assert.strictEqual((duplex.ref(), more()), 1)
+      assert.strictEqual((duplex.setTimeout(0), more()), 0)
+    }))
+
+  it.scopedLive("lets the process end, whatever TLS lies on", () =>
+    Effect.gen(function*() {
+      const authority = new Authority("of the test")
+      const identity = authority.issue("localhost", ["DNS:localhost"])
+      const server = yield* Tls.context({ identity })
+      const client = yield* Tls.context({ trustRoots: authority.root.certificate })
+      const lingerTimeout = 50
+      const named = { serverName: "localhost", context: client, lingerTimeout }
+      for (const secure of [Tls.client(named), Tls.client({ ...named, truncation: "end" })]) {
+        const carriers = yield* tcpPair({ lingerTimeout })
+        const layers = [secure(carriers[0]), Tls.server({ context: server, lingerTimeout })(carriers[1])] as const
+        const [left] = yield* Effect.all(layers, { concurrency: 2 })
+        const duplex = yield* Duplex.to(left)
+        const before = resources("TCPSocketWrap")
+        assert.strictEqual((duplex.unref(), resources("TCPSocketWrap")), before - 1)
+        assert.strictEqual((duplex.ref(), resources("TCPSocketWrap")), before)
+      }
     }))
 
   it.scopedLive("has the addresses and the options of its transport", () =>

@@ -211,6 +211,26 @@ describe.skipIf(!has("openssl"))("TLS (skipped: openssl is not installed)", () =
         }
       }))
 
+    it.scopedLive("a certificate that has a part of a label as a wildcard", () =>
+      Effect.gen(function*() {
+        const names = ["f*.example.org", "*oo.example.org", "f*o.example.org", "*.example.net"]
+        const identity = authority.issue("wildcards", names.map((name) => `DNS:${name}`))
+        const context = yield* Tls.context({ identity })
+        for (const serverName of ["foo.example.org", "f*.example.org", "foo.bar.example.net"]) {
+          const [error] = yield* refused({ serverName }, { context })
+          assert.deepInclude(error, { _tag: "HostnameMismatch", serverName })
+        }
+        assert.deepStrictEqual(yield* refused({ serverName: "foo.example.net" }, { context }), [undefined, undefined])
+      }))
+
+    it("application protocols that cannot be said", () => {
+      // Node ends the process of a client that is given an empty one.
+      for (const alpn of [[""], ["h2", ""], ["x".repeat(256)]]) {
+        assert.throws(() => client({ alpn }), TypeError, /alpn/)
+        assert.throws(() => server({ alpn }), TypeError, /alpn/)
+      }
+    })
+
     it.scopedLive("a session of another server, or of one that was not verified", () =>
       Effect.gen(function*() {
         const right = server()
@@ -341,8 +361,11 @@ describe.skipIf(!has("openssl"))("TLS (skipped: openssl is not installed)", () =
           assert.strictEqual(other.tls.serverName, serverName)
         }
         // A failure of the choice is one of the handshake.
-        const [, failed] = yield* refused({}, { serverNames: () => Effect.die("no") })
+        const why = new Error("no")
+        const [, failed] = yield* refused({}, { serverNames: () => Effect.die(why) })
         assert.strictEqual(failed?._tag, "HandshakeFailed")
+        assert.match(failed!.message, /: the handshake failed: serverNames did not answer\.$/)
+        assert.strictEqual(((failed as Tls.HandshakeFailed).cause as Error).cause, why)
         let interrupted = 0
         const never = Effect.onInterrupt(Effect.never, () => Effect.sync(() => interrupted++))
         const [, late] = yield* refused({}, { serverNames: () => never, timeout: 50 })

@@ -10,6 +10,7 @@ export class Inactivity {
   private readonly onTimeout: () => void
   private millis = 0
   private moved = 0
+  private background = false
   private cancel: (() => void) | undefined = undefined
 
   constructor(timers: Timers, onTimeout: () => void) {
@@ -25,6 +26,14 @@ export class Inactivity {
     this.touch()
   }
 
+  /** In the background it keeps no process, as a socket that is unref'd keeps none. */
+  setBackground(background: boolean): void {
+    this.background = background
+    if (this.cancel === undefined) return
+    this.cancel()
+    this.arm(this.left)
+  }
+
   /** Something moves. After a timeout the time begins anew. */
   touch(): void {
     if (this.millis === 0) return
@@ -32,12 +41,17 @@ export class Inactivity {
     if (this.cancel === undefined) this.arm(this.millis)
   }
 
+  private get left(): number {
+    return this.moved + this.millis - this.timers.now()
+  }
+
   private arm(delay: number): void {
-    this.cancel = this.timers.schedule(delay, () => {
+    const due = () => {
       this.cancel = undefined
-      const left = this.moved + this.millis - this.timers.now()
+      const { left } = this
       if (left > 0) this.arm(left)
       else this.onTimeout()
-    })
+    }
+    this.cancel = this.timers.schedule(delay, due, this.background)
   }
 }

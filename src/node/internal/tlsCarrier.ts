@@ -13,6 +13,8 @@ import { concat, nothing } from "../../internal/bytes.ts"
 import type { Connection } from "../../internal/connection.ts"
 import * as Turn from "../../internal/turn.ts"
 import type { Transport } from "../../Transport.ts"
+import type { Referring } from "./referring.ts"
+import { refer } from "./referring.ts"
 import type { StreamDriver } from "./streamDriver.ts"
 import { coreOf, socketDriverOf } from "./streamDriver.ts"
 import type { Carrier } from "./tlsHandshake.ts"
@@ -93,11 +95,19 @@ export class TlsCarrier<E> extends Duplex implements Carrier<E> {
   secured(socket: TLSSocket): void {
     // Node emits it in the tick that ends the handshake, if it came with that, and does not keep it.
     socket.once("error", (cause: unknown) => (this.failure = cause))
+    // Node passes them on to the handle of a socket, which this has not.
+    socket.ref = () => this.refer(socket, "ref")
+    socket.unref = () => this.refer(socket, "unref")
     const push = socket.push.bind(socket)
     socket.push = (chunk: unknown, encoding?: BufferEncoding) => {
       if (chunk === null && !this.inputOver) this.closeNotified = true
       return push(chunk, encoding)
     }
+  }
+
+  private refer(socket: TLSSocket, how: Referring): TLSSocket {
+    refer(this.transport, how)
+    return socket
   }
 
   fails(_: unknown, then: () => void): boolean {

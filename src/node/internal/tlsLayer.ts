@@ -47,9 +47,17 @@ export const defaultTimeout = Duration.seconds(10)
 /** By the socket, which is the handle of every light layer above TLS. */
 export const infos = new WeakMap<TLSSocket, Info>()
 
-export const layer =
-  <CE, CR>(options: AnyEnd<Options>, sideOf: (ends: Ends) => Side<CE, CR>) =>
-  <E>(transport: Transport<E>): Effect.Effect<Opened<E>, TlsError | E | CE, CR | Scope.Scope> =>
+/** RFC 7301 §3.1. Of an empty one of a client, Node ends the process by an assertion. */
+const checkProtocols = (alpn: Options["alpn"] = []): void => {
+  const wrong = alpn.find((protocol) => protocol.length === 0 || Buffer.byteLength(protocol) > 255)
+  if (wrong !== undefined) {
+    throw new TypeError(`An application protocol (alpn) has 1 to 255 bytes, and this one has not: "${wrong}"`)
+  }
+}
+
+export const layer = <CE, CR>(options: AnyEnd<Options>, sideOf: (ends: Ends) => Side<CE, CR>) => {
+  checkProtocols(options.alpn)
+  return <E>(transport: Transport<E>): Effect.Effect<Opened<E>, TlsError | E | CE, CR | Scope.Scope> =>
     Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(Effect.zip(Effect.runtime(), Effect.clock), ([runtime, clock]) => {
         const ends = endsOf(transport)
@@ -88,6 +96,7 @@ export const layer =
         )
       })
     )
+}
 
 const handshakeTimeout = ({ remoteAddress }: Ends, duration: Duration.Duration): ConnectTimeout =>
   new ConnectTimeout({

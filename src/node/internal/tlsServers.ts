@@ -3,6 +3,7 @@
  *
  * @internal
  */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Runtime from "effect/Runtime"
@@ -49,6 +50,8 @@ const choosing = (
 (serverName, chosen) => {
   const choice = Effect.timeout(serverNames(serverName), timeout ?? defaultTimeout)
   Runtime.runFork(runtime, Effect.interruptible(choice)).addObserver((exit) =>
-    Exit.isSuccess(exit) ? chosen(null, exit.value?.secureContext) : chosen(new Error("serverNames did not answer"))
+    Exit.isSuccess(exit)
+      ? chosen(null, exit.value?.secureContext)
+      : chosen(new Error("serverNames did not answer", { cause: Cause.squash(exit.cause) }))
   )
 }

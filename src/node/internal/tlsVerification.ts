@@ -42,9 +42,19 @@ export const rejected = (
   return new HostnameMismatch({ ...ends, serverName, names: chain[0]?.names ?? [], chain })
 }
 
-/** Without its common name, which Node takes for a DNS name where there is no other: RFC 9525 forbids that. */
-const isFor = (name: string, certificate: tls.PeerCertificate): boolean =>
-  tls.checkServerIdentity(name, { ...certificate, subject: { ...certificate.subject, CN: "" } }) === undefined
+/** With `*` for a part of a label: `f*.example.org`. */
+const partialWildcards = /(^|, )DNS:(?!\*\.)[^.,"]*\*[^,"]*(?=, |$)/g
+
+/**
+ * Without what Node takes for a name of the server, and RFC 9525 forbids: its common name, where there is no DNS name, and
+ * wildcards for a part of a label.
+ */
+const isFor = (name: string, { subject, subjectaltname, ...certificate }: tls.PeerCertificate): boolean =>
+  tls.checkServerIdentity(name, {
+    ...certificate,
+    subject: { ...subject, CN: "" },
+    subjectaltname: subjectaltname?.replace(partialWildcards, "$1")
+  } as tls.PeerCertificate) === undefined
 
 /** OpenSSL's words for a peer that speaks only versions that this side does not. */
 const versionCodes = /^ERR_SSL_(UNSUPPORTED_PROTOCOL|NO_PROTOCOLS_AVAILABLE|VERSION_TOO_LOW|WRONG_SSL_VERSION)$/

@@ -5,7 +5,6 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { hasProperty } from "effect/Predicate"
 import * as Runtime from "effect/Runtime"
 import { Duplex } from "node:stream"
 import type { Address } from "../../Address.ts"
@@ -13,6 +12,8 @@ import type { Timers } from "../../internal/connection.ts"
 import { Outlet } from "../../internal/outlet.ts"
 import type { Transport } from "../../Transport.ts"
 import { Inactivity } from "./inactivity.ts"
+import type { Referring } from "./referring.ts"
+import { refer } from "./referring.ts"
 
 type Done = (error?: Error | null) => void
 
@@ -152,10 +153,10 @@ export class TransportDuplex<E> extends Duplex {
     return this.refer("unref")
   }
 
-  /** Only what carries it keeps the process, or does not. */
-  private refer(how: "ref" | "unref"): this {
-    const { unsafeHandle } = this.transport
-    if (hasProperty(unsafeHandle, how) && typeof unsafeHandle[how] === "function") unsafeHandle[how]()
+  /** What carries it keeps the process, or does not, and so does the timeout. */
+  private refer(how: Referring): this {
+    refer(this.transport, how)
+    this.inactivity.setBackground(how === "unref")
     return this
   }
 
