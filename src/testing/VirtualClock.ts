@@ -103,18 +103,19 @@ const mostTold = 10
 
 const told = (transports: ReadonlyArray<OpenTransport>): string => {
   if (transports.length === 0) return ""
-  const lines = transports.slice(0, mostTold).map((transport) => {
-    const { buffered, localAddress, peerEnded, pulling, remoteAddress, unread, writersWaiting } = transport
+  const lines = transports.slice(0, mostTold).map((open) => {
+    const { buffered, bytesRead, bytesWritten, unread, writersWaiting } = open
     const says = [
-      pulling ? "waits for input" : "is not read",
+      `${bytesRead} bytes read, ${bytesWritten} written`,
+      open.pulling ? "waits for input" : "is not read",
       ...(unread > 0 ? [`${unread} bytes unread`] : []),
-      ...(peerEnded ? ["its peer has ended"] : []),
+      ...(open.peerEnded ? ["its peer has ended"] : []),
       ...(writersWaiting > 0
         ? [`${writersWaiting} ${writersWaiting === 1 ? "write waits" : "writes wait"} for room`]
         : []),
       ...(buffered > 0 ? [`${buffered} bytes not sent`] : [])
     ]
-    return `\n  ${localAddress} to ${remoteAddress}: ${says.join(", ")}`
+    return `\n  ${open.localAddress} to ${open.remoteAddress}: ${says.join(", ")}`
   })
   const more = transports.length - lines.length
   return `\nOpen transports:${lines.join("")}${more > 0 ? `\n  and ${more} more` : ""}`
