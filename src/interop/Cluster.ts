@@ -22,6 +22,7 @@ import * as Scope from "effect/Scope"
 import * as Connector from "../Connector.ts"
 import type { Network } from "../Network.ts"
 import type { Transport } from "../Transport.ts"
+import { services } from "./internal/services.ts"
 import * as PlatformSocket from "./PlatformSocket.ts"
 import * as PlatformSocketServer from "./PlatformSocketServer.ts"
 
@@ -59,12 +60,11 @@ export const layerClientProtocolWith = <E2, R>(
   Layer.scoped(
     Runners.RpcClientProtocol,
     Effect.gen(function*() {
-      const context = yield* Effect.context<RpcSerialization.RpcSerialization | Exclude<R, Scope.Scope>>()
+      const context = yield* services<RpcSerialization.RpcSerialization | R>()
       const layer = yield* Effect.scope
       const protocol = (address: RunnerAddress.RunnerAddress, scope: Scope.Scope) =>
         RpcClient.makeProtocolSocket().pipe(
           Effect.provideServiceEffect(Socket.Socket, PlatformSocket.make(open(address), options)),
-          // Within the context, which has a Scope of its own.
           Scope.extend(scope),
           Effect.provide(context),
           Effect.map((protocol) => within(protocol, scope))

@@ -21,6 +21,7 @@ import * as Stream from "effect/Stream"
 import * as Connector from "../Connector.ts"
 import type { Network } from "../Network.ts"
 import type { Transport } from "../Transport.ts"
+import { services } from "./internal/services.ts"
 import { openError } from "./internal/socketErrors.ts"
 import { SocketWriter } from "./internal/socketWriter.ts"
 import { accepted, TransportSocket } from "./internal/transportSocket.ts"
@@ -107,7 +108,7 @@ export const make = <E, E2, R>(
   open: Effect.Effect<Transport<E>, E2, R>,
   options: Options = {}
 ): Effect.Effect<Socket.Socket, never, Exclude<R, Scope.Scope>> =>
-  Effect.map(Effect.context<Exclude<R, Scope.Scope>>(), (context) => {
+  Effect.map(services<R>(), (context) => {
     const writer = new SocketWriter()
     const opened = (scope: Scope.Scope) =>
       Effect.mapError(Effect.provide(Scope.extend(open, scope), context), openError)

@@ -11,7 +11,7 @@ import * as Config from "effect/Config"
 import type { ConfigError } from "effect/ConfigError"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import * as Address from "../Address.ts"
 import type { ConnectionLost } from "../ConnectionError.ts"
 import { ListenerClosed } from "../ConnectionError.ts"
@@ -20,6 +20,7 @@ import * as Network from "../Network.ts"
 import type { NetworkLayer } from "../NetworkLayer.ts"
 import * as Server from "../server/Server.ts"
 import type { Transport } from "../Transport.ts"
+import { services } from "./internal/services.ts"
 import type { TransportSocket } from "./internal/transportSocket.ts"
 import { accepted } from "./internal/transportSocket.ts"
 import type * as PlatformSocket from "./PlatformSocket.ts"
@@ -100,7 +101,7 @@ export const make = <Err = never, R = never>(
   listener: Listener,
   options: Options<Err, R> = {}
 ): Effect.Effect<SocketServer.SocketServer["Type"], never, Exclude<R, Scope.Scope>> =>
-  Effect.map(Effect.context<Exclude<R, Scope.Scope>>(), (context) => {
+  Effect.map(services<R>(), (context) => {
     const through: NetworkLayer<ConnectionLost, unknown, Err, R> = options.through ?? Effect.succeed
     const sockets = new WeakMap<Transport, TransportSocket>()
     const { isIdle = (_, looksIdle) => looksIdle } = options
@@ -110,8 +111,7 @@ export const make = <Err = never, R = never>(
     }
     const handle = <_, E2, R2>(handler: (socket: Socket.Socket) => Effect.Effect<_, E2, R2>) => (carrier: Transport) =>
       Effect.flatMap(
-        // Within the context, which may have a Scope of its own.
-        Effect.scopeWith((scope) => Effect.provide(Scope.extend(through(carrier), scope), context)),
+        Effect.provide(through(carrier), context),
         (transport) => {
           const socket = accepted(transport, options.concurrency)
           sockets.set(carrier, socket)

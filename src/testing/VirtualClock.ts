@@ -20,7 +20,8 @@ import { async } from "../internal/async.ts"
 import { Heap } from "../internal/heap.ts"
 import type { Scheduling } from "../internal/timers.ts"
 import * as Turn from "../internal/turn.ts"
-import type { Transport, TransportStats } from "../Transport.ts"
+import type { TransportStats } from "../Transport.ts"
+import { OpenTransports, told } from "./internal/openTransports.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -98,50 +99,23 @@ export class TimeLimitExceeded extends Data.TaggedError("TimeLimitExceeded")<{
 /** In words, whole milliseconds. */
 const time = (millis: number): string => Duration.format(Duration.millis(Math.floor(millis)))
 
-/** More than these a message does not tell. */
-const mostTold = 10
-
-const told = (transports: ReadonlyArray<OpenTransport>): string => {
-  if (transports.length === 0) return ""
-  const lines = transports.slice(0, mostTold).map((open) => {
-    const { buffered, bytesRead, bytesWritten, unread, writersWaiting } = open
-    const says = [
-      `${bytesRead} bytes read, ${bytesWritten} written`,
-      open.pulling ? "waits for input" : "is not read",
-      ...(unread > 0 ? [`${unread} bytes unread`] : []),
-      ...(open.peerEnded ? ["its peer has ended"] : []),
-      ...(writersWaiting > 0
-        ? [`${writersWaiting} ${writersWaiting === 1 ? "write waits" : "writes wait"} for room`]
-        : []),
-      ...(buffered > 0 ? [`${buffered} bytes not sent`] : [])
-    ]
-    return `\n  ${open.localAddress} to ${open.remoteAddress}: ${says.join(", ")}`
-  })
-  const more = transports.length - lines.length
-  return `\nOpen transports:${lines.join("")}${more > 0 ? `\n  and ${more} more` : ""}`
-}
-
 /** So many timers come in one turn of the event loop, at most. */
 const turnLimit = 1000
 
 /** In milliseconds: so long it goes on with nothing left but timers in the background, which could go on for ever. */
 const patience = 86_400_000
 
-/** What is over, a timer that was cancelled or a transport, is let go of when that is most of all, and more than so much. */
-const few = 64
+/** Timers that are cancelled are let go of when they are most of all, and more than so many. */
+const fewTimers = 64
 
 interface Timer {
   run: (() => void) | undefined
   readonly background: boolean
 }
 
-interface Opened {
-  readonly transport: Transport<unknown>
-  readonly isClosed: () => boolean
-}
-
 class Jumping implements Clock.Clock, Scheduling {
   readonly [Clock.ClockTypeId]: Clock.ClockTypeId = Clock.ClockTypeId
+  readonly transports = new OpenTransports()
   private readonly timers = new Heap<Timer>()
   private readonly start: number
   private now: number
@@ -157,9 +131,6 @@ class Jumping implements Clock.Clock, Scheduling {
   /** It does not go beyond it. */
   private until: number
   private readonly limit: number
-  private transports: Array<Opened> = []
-  /** So many transports there may be before it is looked which of them are closed. */
-  private transportsLimit = few
   private readonly onStuck: (isOver: boolean) => void
 
   constructor(start: number, limit: number, onStuck: (isOver: boolean) => void) {
@@ -189,32 +160,14 @@ class Jumping implements Clock.Clock, Scheduling {
     if (!background) this.awaited++
     return () => {
       if (this.take(timer) !== undefined) this.cancelled++
-      if (this.cancelled > few && this.cancelled > this.timers.size / 2) {
+      if (this.cancelled > fewTimers && this.cancelled > this.timers.size / 2) {
         this.timers.retain(({ run }) => run !== undefined)
         this.cancelled = 0
       }
     }
   }
 
-  readonly opened: NonNullable<Scheduling["opened"]> = (transport, isClosed) => {
-    if (this.transports.length >= this.transportsLimit) {
-      this.forgetClosed()
-      this.transportsLimit = Math.max(few, this.transports.length * 2)
-    }
-    this.transports.push({ transport, isClosed })
-  }
-
-  private forgetClosed(): void {
-    this.transports = this.transports.filter(({ isClosed }) => !isClosed())
-  }
-
-  get openTransports(): ReadonlyArray<OpenTransport> {
-    this.forgetClosed()
-    return this.transports.map(({ transport }) => {
-      const { localAddress, remoteAddress } = transport
-      return { localAddress, remoteAddress, ...transport.stats() }
-    })
-  }
+  readonly opened: NonNullable<Scheduling["opened"]> = (transport, isClosed) => this.transports.add(transport, isClosed)
 
   private take(timer: Timer): Timer["run"] {
     const { run } = timer
@@ -340,7 +293,7 @@ const runIn = <A, E, R>(effect: Effect.Effect<A, E, R>, options: Options): Effec
         if (!isOver && options.whenStuck === "wait") return
         // A second time: the finalizers wait for ever as well, and there is nothing more that could be done.
         if (stopped !== undefined) return giveUp()
-        const transports = clock.openTransports
+        const transports = clock.transports.list
         stopped = isOver
           ? new TimeLimitExceeded({ after: limit, transports })
           : new Deadlock({ after: clock.elapsed, transports })

@@ -74,16 +74,18 @@ export class Player implements Seen {
     )
   }
 
-  readonly finished: Effect.Effect<void, ScriptMismatch | ScriptUnfinished> = Effect.suspend(() =>
-    Effect.zipRight(this.until(() => this.isSettled), Effect.suspend(() => this.verdict))
+  readonly finished: Effect.Effect<void, ScriptMismatch | ScriptUnfinished> = Effect.zipRight(
+    this.until(() => this.isSettled),
+    Effect.suspend(() => this.verdict)
   )
 
   /** Suspends until it holds something. */
-  readonly held: Effect.Effect<void> = Effect.suspend(() => this.until(() => this.holds))
+  readonly held: Effect.Effect<void> = this.until(() => this.holds)
 
   /** Suspends until there is one. */
-  readonly mismatched: Effect.Effect<never, ScriptMismatch> = Effect.suspend(() =>
-    Effect.zipRight(this.until(() => this.mismatch !== undefined), Effect.suspend(() => Effect.fail(this.mismatch!)))
+  readonly mismatched: Effect.Effect<never, ScriptMismatch> = Effect.zipRight(
+    this.until(() => this.mismatch !== undefined),
+    Effect.suspend(() => Effect.fail(this.mismatch!))
   )
 
   private until(holds: () => boolean): Effect.Effect<void> {
